@@ -1,0 +1,68 @@
+//! Small blocking clients of the public sockets, with deadlines, for the tools and the mta.
+//!
+//! They follow the clients of libsasl2 with one difference: they never wait for ever.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::{Answer, mux, pwcheck};
+
+/// Asks a saslauthd `mux` socket. A connection that closes without a reply is [`Answer::Unavailable`].
+///
+/// Errors are those of the connection itself (no such socket, permission, deadline passed).
+pub fn ask_mux(socket: &Path, request: &mux::Request, deadline: Duration) -> io::Result<Answer> {
+    let bytes = mux::encode(request).map_err(invalid)?;
+    let reply = exchange(socket, &bytes, deadline, |reply| mux::decode_reply(reply).is_some())?;
+    Ok(match mux::decode_reply(&reply) {
+        Some(mux::Reply::Ok) => Answer::Accept,
+        Some(mux::Reply::No) => Answer::Refuse,
+        None => Answer::Unavailable,
+    })
+}
+
+/// Asks a pwcheck socket, which answers with bare text until EOF.
+pub fn ask_pwcheck(
+    socket: &Path,
+    request: &pwcheck::Request,
+    deadline: Duration,
+) -> io::Result<Answer> {
+    let bytes = pwcheck::encode(request).map_err(invalid)?;
+    let reply = exchange(socket, &bytes, deadline, |_| false)?;
+    Ok(match reply.get(..2) {
+        Some(b"OK") => Answer::Accept,
+        Some(_) => Answer::Refuse,
+        None => Answer::Unavailable,
+    })
+}
+
+fn invalid(why: crate::Rejected) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// Longest reply that libsasl2 reads.
+const MAX_REPLY: usize = 1024;
+
+fn exchange(
+    socket: &Path,
+    request: &[u8],
+    deadline: Duration,
+    complete: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
+    let end = Instant::now() + deadline;
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_write_timeout(Some(deadline))?;
+    stream.write_all(request)?;
+    let mut reply = Vec::new();
+    let mut chunk = [0; 256];
+    while reply.len() < MAX_REPLY && !complete(&reply) {
+        let left = end.saturating_duration_since(Instant::now());
+        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        match stream.read(&mut chunk)? {
+            0 => break,
+            count => reply.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+        }
+    }
+    Ok(reply)
+}
