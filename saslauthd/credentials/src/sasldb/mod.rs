@@ -1,0 +1,1 @@
+//! The sasldb file: Berkeley DB hash, GDBM and LMDB, told apart by their own magic.

@@ -1,0 +1,3 @@
+//! Stored secrets ready to compare.
+/// Placeholder.
+pub struct Verifier;
