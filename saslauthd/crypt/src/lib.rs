@@ -131,7 +131,7 @@ fn terminated(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const SHA512: &[u8] = b"$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1";
+    const SHA512: &[u8] = b"$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
 
     fn hash(phrase: &[u8], setting: &[u8]) -> Result<Vec<u8>, Error> {
         Crypt::new().hash(phrase, setting).map(|hash| hash.to_vec())
