@@ -27,8 +27,10 @@ pub struct Row {
 }
 
 /// Listener to checker.
-pub const LISTENER_TO_CHECKER: &[Row] =
-    &[Row { tag: 1, name: "verify", most: 16 * 1024, often: Often::Always }];
+pub const LISTENER_TO_CHECKER: &[Row] = &[
+    Row { tag: 1, name: "verify", most: 16 * 1024, often: Often::Always },
+    Row { tag: 2, name: "unreadable", most: 16, often: Often::Always },
+];
 
 /// Checker to listener.
 pub const CHECKER_TO_LISTENER: &[Row] =
@@ -38,9 +40,8 @@ pub const CHECKER_TO_LISTENER: &[Row] =
 pub const PARENT_TO_LISTENER: &[Row] = &[
     Row { tag: 0, name: "serve", most: 64 * 1024, often: Often::Always },
     Row { tag: 1, name: "checker", most: 1, often: Often::Always },
-    Row { tag: 2, name: "log", most: 1, often: Often::Always },
-    Row { tag: 3, name: "ping", most: 1, often: Often::Always },
-    Row { tag: 4, name: "stop", most: 1, often: Often::Once },
+    Row { tag: 2, name: "ping", most: 1, often: Often::Always },
+    Row { tag: 3, name: "stop", most: 1, often: Often::Once },
 ];
 
 /// Parent to checker.
@@ -59,6 +60,7 @@ pub const CHILD_TO_PARENT: &[Row] = &[
     Row { tag: 1, name: "alive", most: 1, often: Often::Always },
     Row { tag: 2, name: "want log", most: 1, often: Often::Always },
     Row { tag: 3, name: "refused", most: 4 * 1024, often: Often::Once },
+    Row { tag: 4, name: "event", most: 16, often: Often::Always },
 ];
 
 /// Holds one end of a channel to its table.

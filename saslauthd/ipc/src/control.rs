@@ -20,8 +20,6 @@ pub enum ToListener {
     Serve(config::Listener),
     /// A new channel to a checker; finish what the old one still answers. Descriptor: the channel.
     Checker,
-    /// Log here from now on. Descriptor: standard error, or a connected datagram socket.
-    Log,
     /// Say [`FromChild::Alive`].
     Ping,
     /// Accept no more, answer what is under way, and exit.
@@ -58,6 +56,27 @@ pub enum FromChild {
     WantLog,
     /// It can't do its task: one line that names the thing and the next step. The child exits.
     Refused(String),
+    /// Something that an operator should know; the parent logs it. Children send each kind at most once a second.
+    Event(Event),
+}
+
+/// What a child wants logged without a log of its own: numbers only, nothing that a client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The uid may not use the socket; it was answered as unavailable.
+    PeerNotAllowed {
+        /// Index of the socket.
+        socket: u16,
+        /// The peer's uid.
+        uid: u32,
+    },
+    /// All places are taken; new clients wait.
+    Full {
+        /// Connections held.
+        connections: u32,
+    },
+    /// A message of the checker was malformed; its channel is closed.
+    CheckerMalformed,
 }
 
 /// A message of one direction, with the table that it is held to.
@@ -112,12 +131,9 @@ mod tests {
 
     #[test]
     fn messages_round_trip_under_their_tables_tags() {
-        for (tag, message) in [
-            (1, ToListener::Checker),
-            (2, ToListener::Log),
-            (3, ToListener::Ping),
-            (4, ToListener::Stop),
-        ] {
+        for (tag, message) in
+            [(1, ToListener::Checker), (2, ToListener::Ping), (3, ToListener::Stop)]
+        {
             assert_eq!(encode(&message).unwrap(), [tag]);
             round_trip(message);
         }
@@ -138,8 +154,8 @@ mod tests {
     #[test]
     fn trailing_bytes_are_malformed() {
         assert_eq!(
-            decode::<ToListener>(&[3, 0], &mut gate::<ToListener>()),
-            Err(Malformed::TooLong(3))
+            decode::<ToListener>(&[2, 0], &mut gate::<ToListener>()),
+            Err(Malformed::TooLong(2))
         );
         assert_eq!(decode::<ToListener>(&[], &mut gate::<ToListener>()), Err(Malformed::Empty));
         assert_eq!(decode::<FromChild>(&[0, 1], &mut gate::<FromChild>()), Err(Malformed::Body(0)));

@@ -54,6 +54,67 @@ pub struct Verify {
     pub realm: Name,
 }
 
+/// A request that the listener refused by itself, because its bytes are no request: for the log alone.
+///
+/// It holds nothing of what the client sent, and is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which socket it came by.
+    pub socket: u16,
+    /// Who sent it.
+    pub peer: Peer,
+    /// Why it is no request.
+    pub fault: Fault,
+}
+
+/// What is wrong with the bytes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The login is empty.
+    EmptyLogin,
+    /// The password is empty.
+    EmptyPassword,
+    /// A field has a NUL byte.
+    Nul,
+    /// A name has a line break.
+    LineBreak,
+    /// A field, or the whole, is longer than it may be.
+    TooLong,
+    /// The deadline passed before the request was whole.
+    Late,
+}
+
+impl Fault {
+    const ALL: [Self; 6] = [
+        Self::EmptyLogin,
+        Self::EmptyPassword,
+        Self::Nul,
+        Self::LineBreak,
+        Self::TooLong,
+        Self::Late,
+    ];
+
+    /// The word for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EmptyLogin => "empty-login",
+            Self::EmptyPassword => "empty-password",
+            Self::Nul => "nul-byte",
+            Self::LineBreak => "line-break",
+            Self::TooLong => "too-long",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// What the listener tells the checker.
+pub enum Incoming {
+    /// Check this, and answer.
+    Verify(Verify),
+    /// Log this.
+    Unreadable(Unreadable),
+}
+
 /// The answer to one login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
@@ -64,6 +125,7 @@ pub struct Answered {
 }
 
 const VERIFY: u8 = 1;
+const UNREADABLE: u8 = 2;
 const ANSWER: u8 = 1;
 
 /// Bytes on their way out, wiped when they are dropped or sent.
@@ -76,9 +138,7 @@ impl Outgoing {
         let start = self.open(VERIFY);
         self.0.extend_from_slice(&request.id.to_le_bytes());
         self.0.extend_from_slice(&request.socket.to_le_bytes());
-        self.0.extend_from_slice(&request.peer.pid.to_le_bytes());
-        self.0.extend_from_slice(&request.peer.uid.to_le_bytes());
-        self.0.extend_from_slice(&request.peer.gid.to_le_bytes());
+        self.peer(request.peer);
         self.source(request.source);
         for field in [
             request.login.as_bytes(),
@@ -91,6 +151,16 @@ impl Outgoing {
             self.0.extend_from_slice(&length.to_le_bytes());
             self.0.extend_from_slice(field);
         }
+        self.close(start);
+    }
+
+    /// Appends the note of an unreadable request.
+    pub fn unreadable(&mut self, note: &Unreadable) {
+        let start = self.open(UNREADABLE);
+        self.0.extend_from_slice(&note.socket.to_le_bytes());
+        self.peer(note.peer);
+        let place = Fault::ALL.iter().position(|fault| *fault == note.fault);
+        self.0.push(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
         self.close(start);
     }
 
@@ -140,6 +210,12 @@ impl Outgoing {
         }
     }
 
+    fn peer(&mut self, peer: Peer) {
+        self.0.extend_from_slice(&peer.pid.to_le_bytes());
+        self.0.extend_from_slice(&peer.uid.to_le_bytes());
+        self.0.extend_from_slice(&peer.gid.to_le_bytes());
+    }
+
     fn source(&mut self, source: Source) {
         let (kind, address) = match source {
             Source::Absent => return self.0.push(0),
@@ -173,13 +249,17 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// The first whole login of `received`, and how many bytes it took; `None` while bytes are missing.
-    pub fn next(&mut self, received: &[u8]) -> Result<Option<(Verify, usize)>, Malformed> {
-        let Some((frame, used)) = frame(received, &mut self.0, LISTENER_TO_CHECKER)? else {
+    /// The first whole message of `received`, and how many bytes it took; `None` while bytes are missing.
+    pub fn next(&mut self, received: &[u8]) -> Result<Option<(Incoming, usize)>, Malformed> {
+        let Some((tag, frame, used)) = frame(received, &mut self.0, LISTENER_TO_CHECKER)? else {
             return Ok(None);
         };
-        let request = verify(&mut Body(frame)).ok_or(Malformed::Body(VERIFY))?;
-        Ok(Some((request, used)))
+        let mut body = Body(frame);
+        let message = match tag {
+            VERIFY => verify(&mut body).map(Incoming::Verify),
+            _ => unreadable(&mut body).map(Incoming::Unreadable),
+        };
+        message.map(|message| Some((message, used))).ok_or(Malformed::Body(tag))
     }
 }
 
@@ -195,7 +275,7 @@ impl Default for Answers {
 impl Answers {
     /// The first whole answer of `received`, and how many bytes it took; `None` while bytes are missing.
     pub fn next(&mut self, received: &[u8]) -> Result<Option<(Answered, usize)>, Malformed> {
-        let Some((frame, used)) = frame(received, &mut self.0, CHECKER_TO_LISTENER)? else {
+        let Some((_, frame, used)) = frame(received, &mut self.0, CHECKER_TO_LISTENER)? else {
             return Ok(None);
         };
         let answered = answered(&mut Body(frame)).ok_or(Malformed::Body(ANSWER))?;
@@ -203,12 +283,15 @@ impl Answers {
     }
 }
 
-/// The body of the first frame, held to its gate as soon as length and tag are there.
+/// Tag, body, and how many bytes both took with their prefix.
+type Frame<'a> = (u8, &'a [u8], usize);
+
+/// The first frame, held to its gate as soon as length and tag are there.
 fn frame<'a>(
     received: &'a [u8],
     gate: &mut Gate,
     table: &[Row],
-) -> Result<Option<(&'a [u8], usize)>, Malformed> {
+) -> Result<Option<Frame<'a>>, Malformed> {
     let Some((prefix, rest)) = received.split_first_chunk() else { return Ok(None) };
     let length = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
     let most = table.iter().map(|row| row.most).max().unwrap_or(0);
@@ -218,18 +301,14 @@ fn frame<'a>(
     let Some(frame) = rest.get(..length) else { return Ok(None) };
     let (tag, body) = frame.split_first().ok_or(Malformed::Empty)?;
     gate.admit(*tag, length)?;
-    Ok(Some((body, length + 4)))
+    Ok(Some((*tag, body, length + 4)))
 }
 
 fn verify(body: &mut Body<'_>) -> Option<Verify> {
     let request = Verify {
         id: u64::from_le_bytes(*body.take()?),
         socket: u16::from_le_bytes(*body.take()?),
-        peer: Peer {
-            pid: i32::from_le_bytes(*body.take()?),
-            uid: u32::from_le_bytes(*body.take()?),
-            gid: u32::from_le_bytes(*body.take()?),
-        },
+        peer: peer(body)?,
         source: source(body)?,
         login: Name::new(body.counted()?).ok().filter(|login| !login.is_empty())?,
         password: Password::new(body.counted()?).ok()?,
@@ -237,6 +316,22 @@ fn verify(body: &mut Body<'_>) -> Option<Verify> {
         realm: Name::new(body.counted()?).ok()?,
     };
     body.0.is_empty().then_some(request)
+}
+
+fn unreadable(body: &mut Body<'_>) -> Option<Unreadable> {
+    let socket = u16::from_le_bytes(*body.take()?);
+    let peer = peer(body)?;
+    let [place] = *body.take()?;
+    let fault = *Fault::ALL.get(usize::from(place))?;
+    body.0.is_empty().then_some(Unreadable { socket, peer, fault })
+}
+
+fn peer(body: &mut Body<'_>) -> Option<Peer> {
+    Some(Peer {
+        pid: i32::from_le_bytes(*body.take()?),
+        uid: u32::from_le_bytes(*body.take()?),
+        gid: u32::from_le_bytes(*body.take()?),
+    })
 }
 
 fn source(body: &mut Body<'_>) -> Option<Source> {
@@ -312,7 +407,10 @@ mod tests {
         for end in 0..whole.len() {
             assert!(Requests::default().next(&whole[..end]).unwrap().is_none());
         }
-        let (request, used) = Requests::default().next(&whole).unwrap().unwrap();
+        let (Incoming::Verify(request), used) = Requests::default().next(&whole).unwrap().unwrap()
+        else {
+            panic!("not a login")
+        };
         assert_eq!((request.id, used), (7, whole.len()));
         assert_eq!(request.source, Source::Stated(address));
         assert_eq!(request.password.reveal(), b"secret1");
@@ -328,6 +426,18 @@ mod tests {
         outgoing.sent(first);
         let (answered, _) = Answers::default().next(outgoing.as_bytes()).unwrap().unwrap();
         assert_eq!(answered, Answered { id: 2, answer: Answer::Refuse });
+    }
+
+    #[test]
+    fn every_fault_round_trips() {
+        let peer = Peer { pid: 1, uid: 2, gid: 3 };
+        for fault in Fault::ALL {
+            let note = Unreadable { socket: 1, peer, fault };
+            let mut outgoing = Outgoing::default();
+            outgoing.unreadable(&note);
+            let next = Requests::default().next(outgoing.as_bytes()).unwrap().unwrap().0;
+            assert!(matches!(next, Incoming::Unreadable(got) if got == note));
+        }
     }
 
     #[test]
