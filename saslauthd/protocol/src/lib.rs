@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod client;
+pub mod control;
 pub mod mux;
 pub mod names;
 pub mod pwcheck;
