@@ -1,0 +1,112 @@
+//! Accepted connections: who is at the other end, and reads and writes that never wait.
+//!
+//! The listener calls these for every client, so each is one system call and allocates nothing.
+//! What comes in is untrusted and not looked at here.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// Who opened the other end of a Unix socket, as the kernel recorded it at connect or at socketpair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerCredentials {
+    /// Process id in our pid namespace; 0 when the peer lives outside it.
+    pub pid: i32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+}
+
+/// SO_PEERCRED, unix(7). For our end of a socketpair it names the process that made the pair.
+pub fn credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
+    let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: both pointers are to live locals, and `length` states the size of the first.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut length,
+        )
+    };
+    checked(answer as isize)?;
+    Ok(PeerCredentials { pid: found.pid, uid: found.uid, gid: found.gid })
+}
+
+/// Accepts one waiting connection, nonblocking and close-on-exec, or `None` when none waits.
+///
+/// A connection that was given up before it was accepted is skipped. Errors are those that the
+/// listener must act upon, such as EMFILE; the connection then stays in the queue.
+pub fn accept(listening: impl AsFd) -> io::Result<Option<OwnedFd>> {
+    let listening = listening.as_fd().as_raw_fd();
+    loop {
+        // SAFETY: null address pointers are allowed by accept4(2) and ask for no address.
+        let answer = unsafe {
+            libc::accept4(
+                listening,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            )
+        };
+        if answer >= 0 {
+            // SAFETY: the kernel just made this descriptor for us alone.
+            return Ok(Some(unsafe { OwnedFd::from_raw_fd(answer) }));
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+            io::ErrorKind::WouldBlock => return Ok(None),
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Reads what is there. `Ok(0)` is the end of the stream, `WouldBlock` means nothing yet.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    loop {
+        // SAFETY: the pointer and length are those of one live slice.
+        let answer = unsafe {
+            libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+        };
+        match checked(answer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Writes what fits now and says how much. No SIGPIPE: a gone peer is `BrokenPipe`.
+pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    loop {
+        // SAFETY: the pointer and length are those of one live slice.
+        let answer = unsafe {
+            libc::send(
+                socket,
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            )
+        };
+        match checked(answer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Says "no more from us" and keeps reading possible.
+pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
+    // SAFETY: shutdown(2) passes no memory.
+    let answer = unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) };
+    checked(answer as isize).map(|_| ())
+}
+
+/// Turns the -1 of a system call into the error that errno holds.
+pub(crate) fn checked(answer: isize) -> io::Result<usize> {
+    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+}

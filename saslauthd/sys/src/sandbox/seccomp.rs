@@ -1,0 +1,220 @@
+//! seccomp: the system calls that a process can still make, as lists by name.
+//!
+//! Anything else ends the process at once with SIGSYS (31). The lists hold after the runtime stands: epoll, eventfd,
+//! timers and threads exist already. None of them can open a socket, connect, execute, trace, or map
+//! executable memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use crate::{Error, Result};
+
+/// A named list of system calls.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// The process that strangers talk to: accepted sockets and its channels, no file at all.
+    Listener,
+    /// The process that holds the secrets: files and SQLite as well, threads that exist already.
+    Checker,
+}
+
+/// How far seccomp holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seccomp {
+    /// The list is in force in all threads.
+    Enforced(Calls),
+    /// Nothing, and why.
+    Missing(String),
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Listener => "listener",
+            Self::Checker => "checker",
+        })
+    }
+}
+
+impl fmt::Display for Seccomp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enforced(calls) => write!(out, "{calls}"),
+            Self::Missing(why) => write!(out, "missing ({why})"),
+        }
+    }
+}
+
+/// Sockets that exist, descriptors, memory, time, signals of a thread: what any of our processes needs.
+const COMMON: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_shutdown,
+    libc::SYS_getsockopt,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_fcntl,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_ppoll,
+    libc::SYS_futex,
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_mlock,
+    libc::SYS_munlock,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// The older names that glibc and tokio still use where the architecture has them.
+#[cfg(target_arch = "x86_64")]
+const COMMON_OLD: &[c_long] = &[libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_time];
+#[cfg(not(target_arch = "x86_64"))]
+const COMMON_OLD: &[c_long] = &[];
+
+const LISTENER: &[c_long] = &[libc::SYS_accept4];
+
+/// Reading account files, and what SQLite does in WAL mode.
+const FILES: &[c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_lseek,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_fstatfs,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_flock,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_fadvise64,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_umask,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_sysinfo,
+    libc::SYS_getrusage,
+];
+
+#[cfg(target_arch = "x86_64")]
+const FILES_OLD: &[c_long] = &[
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_unlink,
+    libc::SYS_rename,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const FILES_OLD: &[c_long] = &[];
+
+impl Calls {
+    /// The numbers of all calls that are allowed whatever their arguments.
+    fn numbers(self) -> impl Iterator<Item = c_long> {
+        let own: [&[c_long]; 2] = match self {
+            Self::Listener => [LISTENER, &[]],
+            Self::Checker => [FILES, FILES_OLD],
+        };
+        COMMON.iter().chain(COMMON_OLD).chain(own.into_iter().flatten()).copied()
+    }
+}
+
+/// Allows only `calls` in every thread of this process, for good. Sets no_new_privs.
+pub fn restrict(calls: Calls) -> Result<Seccomp> {
+    if let Some(why) = unavailable() {
+        return Ok(Seccomp::Missing(why));
+    }
+    let failed = |why: &dyn fmt::Display| Error::NotConfined(format!("seccomp: {why}"));
+    let program = compile(calls).map_err(|e| failed(&e))?;
+    seccompiler::apply_filter_all_threads(&program).map_err(|e| failed(&e))?;
+    Ok(Seccomp::Enforced(calls))
+}
+
+/// Asks for the action that we use, not just for seccomp; says why not when it is not there.
+fn unavailable() -> Option<String> {
+    let action: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+    let get: libc::c_uint = libc::SECCOMP_GET_ACTION_AVAIL;
+    // SAFETY: the pointer is to a live u32, which is what this operation reads.
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, get, 0, &raw const action) };
+    if answer == 0 { None } else { Some(io::Error::last_os_error().to_string()) }
+}
+
+fn compile(calls: Calls) -> std::result::Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        calls.numbers().map(|number| (number, Vec::new())).collect();
+    // mmap and mprotect without PROT_EXEC.
+    let no_exec = || argument(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0);
+    rules.insert(libc::SYS_mmap, vec![no_exec()?]);
+    rules.insert(libc::SYS_mprotect, vec![no_exec()?]);
+    // std sets sockets nonblocking through ioctl.
+    rules.insert(libc::SYS_ioctl, vec![argument(1, SeccompCmpOp::Eq, libc::FIONBIO)?]);
+    // abort(3) signals itself; nobody else can be signalled.
+    let own = u64::from(std::process::id());
+    rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Eq, own)?]);
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        TargetArch::try_from(std::env::consts::ARCH)?,
+    )?;
+    BpfProgram::try_from(filter)
+}
+
+fn argument(
+    index: u8,
+    comparison: SeccompCmpOp,
+    value: u64,
+) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, comparison, value)?;
+    SeccompRule::new(vec![condition])
+}

@@ -1,0 +1,1 @@
+//! Each list in a process of its own.
