@@ -56,7 +56,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// Wraps a refusal of the kernel.
-    pub(crate) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
     }
 

@@ -9,6 +9,7 @@
 //! [`identity`] (drop to the own user), [`harden`] (what survives no uid change), [`sandbox`] (Landlock before
 //! any thread, seccomp last).
 
+pub mod arguments;
 pub mod bind;
 pub mod capabilities;
 pub mod channel;

@@ -1,0 +1,139 @@
+//! The parent's messages: what to serve, which checker to ask, and when to stop.
+//!
+//! A parent that is gone, or that says what it may not, ends this process: it must never serve on its own.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ipc::Malformed;
+use ipc::control::{self, FromChild, MAX_PACKET, ToListener};
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use crate::clients::{self, Door};
+use crate::{link, serving};
+
+/// Descriptors kept back for the channels, the log and the runtime when places are counted.
+const RESERVED: usize = 64;
+/// Most sockets that one Serve message may bring (SCM_MAX_FD is 253).
+const MOST_SOCKETS: usize = 64;
+/// How long a stopping listener waits for answers.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the listener ends.
+pub(crate) enum End {
+    /// The parent said so, or is gone.
+    Orderly,
+    /// The parent sent what it may not.
+    Malformed(Malformed),
+    /// The kernel refused something.
+    System(std::io::Error),
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Obeys the parent until the end.
+pub(crate) async fn obey(door: Rc<Door>, parent: Rc<AsyncFd<OwnedFd>>) -> End {
+    let mut gate = control::gate::<ToListener>();
+    let mut packet = vec![0; MAX_PACKET];
+    let mut accepting = Vec::new();
+    loop {
+        let Ok(mut guard) = parent.readable().await else { return End::Orderly };
+        let received = sys::channel::receive_with_fds(parent.get_ref(), &mut packet, MOST_SOCKETS);
+        let (length, descriptors) = match received {
+            Ok((0, _)) => return End::Orderly,
+            Ok(received) => received,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                guard.clear_ready();
+                continue;
+            }
+            Err(error) => return End::System(error),
+        };
+        let message = match control::decode(packet.get(..length).unwrap_or_default(), &mut gate) {
+            Ok(message) => message,
+            Err(malformed) => return End::Malformed(malformed),
+        };
+        match act(&door, message, descriptors, &mut accepting) {
+            Ok(Next::Serve) => {}
+            Ok(Next::Stop) => {
+                farewell(&door).await;
+                return End::Orderly;
+            }
+            Err(end) => return end,
+        }
+    }
+}
+
+enum Next {
+    Serve,
+    Stop,
+}
+
+fn act(
+    door: &Rc<Door>,
+    message: ToListener,
+    mut descriptors: Vec<OwnedFd>,
+    accepting: &mut Vec<AbortHandle>,
+) -> Result<Next, End> {
+    let expected = match &message {
+        ToListener::Serve(config) => config.sockets.len(),
+        ToListener::Checker => 1,
+        ToListener::Ping | ToListener::Stop => 0,
+    };
+    if descriptors.len() != expected {
+        return Err(End::Malformed(Malformed::Descriptors));
+    }
+    match message {
+        ToListener::Serve(config) => serve(door, &config, descriptors, accepting)?,
+        ToListener::Checker => {
+            if let Some(channel) = descriptors.pop() {
+                link::adopt(door, channel)?;
+            }
+        }
+        ToListener::Ping => door.events.say(&FromChild::Alive),
+        ToListener::Stop => {
+            accepting.drain(..).for_each(|task| task.abort());
+            return Ok(Next::Stop);
+        }
+    }
+    Ok(Next::Serve)
+}
+
+fn serve(
+    door: &Rc<Door>,
+    config: &ipc::config::Listener,
+    sockets: Vec<OwnedFd>,
+    accepting: &mut Vec<AbortHandle>,
+) -> Result<(), End> {
+    let served = serving::register(config, sockets)?;
+    accepting.drain(..).for_each(|task| task.abort());
+    door.shared.core.borrow_mut().configure(config, places(door.descriptors, config.connections));
+    for socket in served {
+        let task = tokio::task::spawn_local(clients::accept(Rc::clone(door), Rc::new(socket)));
+        accepting.push(task.abort_handle());
+    }
+    Ok(())
+}
+
+/// How many connections can be held: what was configured, but never more than descriptors allow.
+fn places(descriptors: usize, configured: u32) -> usize {
+    let descriptors = descriptors.saturating_sub(RESERVED).max(1);
+    match usize::try_from(configured) {
+        Ok(0) | Err(_) => descriptors,
+        Ok(configured) => configured.min(descriptors),
+    }
+}
+
+/// Waits until everybody who asked has an answer, for a bounded time.
+async fn farewell(door: &Door) {
+    let end = tokio::time::Instant::now() + FAREWELL;
+    while door.shared.core.borrow().waiting() > 0 && tokio::time::Instant::now() < end {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
