@@ -1,2 +1,4 @@
-//! Placeholder.
-fn main() {}
+//! saslauthd.
+fn main() {
+    print!("{}", saslauthd::config::manual::page());
+}

@@ -1,0 +1,259 @@
+//! The configuration: what the administrator wrote, in final types, with every error at once.
+//!
+//! Runs in the parent, as root. It trusts the file as far as its owner and permissions say that only root or
+//! ourselves can write it ([`file`]), and reads nothing else. Names are looked up and values handed to the
+//! children by [`plan`].
+
+mod backends;
+pub mod complaint;
+pub mod file;
+pub mod limits;
+pub mod manual;
+pub mod plan;
+pub mod sections;
+pub mod setting;
+pub mod values;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use complaint::{Complaints, Report};
+use limits::Limits;
+use sections::{Backend, Cache, Hashing, Listener, Log, Realm, Realms, Socket, Top};
+use setting::{At, Keys, Section, kind};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Where it came from, for messages; empty for built-in defaults.
+    pub path: String,
+    /// The file's text, for messages.
+    pub text: String,
+    /// The keys above the first section.
+    pub top: Top,
+    /// `[[socket]]`.
+    pub sockets: Vec<At<Socket>>,
+    /// `[listener]`.
+    pub listener: Listener,
+    /// `[backend.NAME]`.
+    pub backends: Vec<(At<String>, Backend)>,
+    /// `[realm."NAME"]`.
+    pub realms: Vec<(At<String>, Realm)>,
+    /// `[realms]`.
+    pub mapping: Realms,
+    /// `[hashing]`.
+    pub hashing: Hashing,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[cache]`.
+    pub cache: Cache,
+    /// `[log]`.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads a configuration file's text. `path` is for messages.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Report> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let mut syntax = Complaints::default();
+        for error in errors {
+            let message = error.message().lines().collect::<Vec<_>>().join("; ");
+            syntax.add(error.span(), message);
+        }
+        let mut complaints = Complaints::default();
+        let mut config = Self { path: path.into(), text: text.into(), ..Self::default() };
+        config.read(document.get_ref(), &mut complaints);
+        let complaints = complaints.without_lines_of(syntax, text);
+        if complaints.is_empty() { Ok(config) } else { Err(complaints.into_report(path, text)) }
+    }
+
+    fn read(&mut self, document: &DeTable<'_>, complaints: &mut Complaints) {
+        let mut keys = Keys::new(document, complaints);
+        self.top.read(&mut keys);
+        read_section("listener", &mut self.listener, &mut keys);
+        read_section("realms", &mut self.mapping, &mut keys);
+        read_section("hashing", &mut self.hashing, &mut keys);
+        read_section("limits", &mut self.limits, &mut keys);
+        read_section("cache", &mut self.cache, &mut keys);
+        read_section("log", &mut self.log, &mut keys);
+        self.sockets = read_sockets(&mut keys);
+        self.backends = read_named("backend", &mut keys);
+        self.realms = read_named("realm", &mut keys);
+        keys.finish();
+    }
+}
+
+/// The keys of `[name]`, if the section is there.
+fn read_section<S: Section>(name: &'static str, section: &mut S, keys: &mut Keys<'_, '_>) {
+    let Some(value) = keys.raw(name) else { return };
+    read_table(value, section, keys.complaints());
+}
+
+fn read_table<S: Section>(
+    value: &Spanned<DeValue<'_>>,
+    section: &mut S,
+    complaints: &mut Complaints,
+) {
+    let DeValue::Table(table) = value.get_ref() else {
+        let message = format!("expected a section, found {}", kind(value.get_ref()));
+        return complaints.add(Some(value.span()), message);
+    };
+    let mut keys = Keys::new(table, complaints);
+    section.read(&mut keys);
+    keys.finish();
+}
+
+fn read_sockets(keys: &mut Keys<'_, '_>) -> Vec<At<Socket>> {
+    let Some(value) = keys.raw("socket") else { return Vec::new() };
+    let DeValue::Array(list) = value.get_ref() else {
+        let message = "write each socket as a section [[socket]], with two brackets";
+        keys.complaints().add(Some(value.span()), message);
+        return Vec::new();
+    };
+    let read = |item: &Spanned<DeValue<'_>>| {
+        let mut socket = Socket::default();
+        read_table(item, &mut socket, keys.complaints());
+        At { value: socket, at: Some(item.span()) }
+    };
+    list.iter().map(read).collect()
+}
+
+/// `[kind.NAME]` for each name.
+fn read_named<S: Section>(kind: &'static str, keys: &mut Keys<'_, '_>) -> Vec<(At<String>, S)> {
+    let Some(value) = keys.raw(kind) else { return Vec::new() };
+    let DeValue::Table(table) = value.get_ref() else {
+        let message = format!("write it as a section [{kind}.NAME]");
+        keys.complaints().add(Some(value.span()), message);
+        return Vec::new();
+    };
+    let mut sections = Vec::new();
+    for (name, value) in table.iter() {
+        let mut section = S::default();
+        if name.get_ref().is_empty() || name.get_ref().contains(char::is_control) {
+            let message = format!("a name in [{kind}.NAME] is empty or has control characters");
+            keys.complaints().add(Some(name.span()), message);
+            continue;
+        }
+        read_table(value, &mut section, keys.complaints());
+        let name = At { value: name.get_ref().clone().into_owned(), at: Some(name.span()) };
+        sections.push((name, section));
+    }
+    sections
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use sections::CacheMode;
+
+    #[test]
+    fn nothing_written_is_the_default() {
+        let config = Config::parse("", "").unwrap();
+        assert_eq!(config, Config::default());
+    }
+
+    #[test]
+    fn all_errors_come_at_once_with_their_places() {
+        let text = "\
+chain = [\"sasldb\", 7]
+runn_dir = \"/run/x\"
+
+[[socket]]
+path = \"mux\"
+mode = \"0999\"
+
+[hashing]
+threads = 4000
+wait = 5
+
+[cache]
+mode = \"sometimes\"
+";
+        let report = Config::parse("/etc/saslauthd.toml", text).unwrap_err();
+        assert_eq!(
+            report.to_string(),
+            "\
+/etc/saslauthd.toml:1:20: expected a string without control characters, found a number
+    chain = [\"sasldb\", 7]
+                       ^
+/etc/saslauthd.toml:2:1: unknown key `runn_dir`; did you mean `run_dir`?
+    runn_dir = \"/run/x\"
+    ^~~~~~~~
+/etc/saslauthd.toml:5:8: expected an absolute path without `..`, found \"mux\"
+    path = \"mux\"
+           ^~~~~
+/etc/saslauthd.toml:6:8: expected permissions in octal, such as \"0660\", found \"0999\"
+    mode = \"0999\"
+           ^~~~~~
+/etc/saslauthd.toml:9:11: expected a whole number from 0 to 512, found 4000
+    threads = 4000
+              ^~~~
+/etc/saslauthd.toml:10:8: expected a time from \"100ms\" to \"10m\" (units ms, s, m, h, d), found a number
+    wait = 5
+           ^
+/etc/saslauthd.toml:13:8: expected one of \"off\", \"costly\", \"all\", found \"sometimes\"
+    mode = \"sometimes\"
+           ^~~~~~~~~~~
+"
+        );
+    }
+
+    #[test]
+    fn syntax_errors_stand_beside_the_others() {
+        let text = "[hashing]\nthreads = \n\n[cache]\nmod = \"off\"\n[log\n";
+        let report = Config::parse("x", text).unwrap_err().to_string();
+        assert!(report.contains("x:2:"), "{report}");
+        assert!(report.contains("x:5:1: unknown key `mod`; did you mean `mode`?"), "{report}");
+        assert!(report.contains("x:6:"), "{report}");
+    }
+
+    #[test]
+    fn wrong_shapes_say_how_to_write_them() {
+        let text = "socket = 1\nbackend = 2\nrealm = 3\ncache = 4\n";
+        let report = Config::parse("x", text).unwrap_err().to_string();
+        for part in ["[[socket]]", "[backend.NAME]", "[realm.NAME]", "expected a section"] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+    }
+
+    #[test]
+    fn sections_are_read_into_their_types() {
+        let text = "\
+[[socket]]
+protocol = \"pwcheck\"
+uids = [\"postfix\", 0]
+[backend.old]
+type = \"sasldb\"
+path = \"/etc/sasldb2.old\"
+[realm.\"example.org\"]
+chain = [\"old\"]
+[cache]
+mode = \"off\"
+";
+        let config = Config::parse("x", text).unwrap();
+        assert_eq!(config.cache.mode, CacheMode::Off);
+        assert_eq!(config.sockets.first().unwrap().value.uids.as_ref().unwrap().len(), 2);
+        assert_eq!(config.backends.first().unwrap().0.value, "old");
+        assert_eq!(config.realms.first().unwrap().1.chain.value.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,200}") {
+            let _ = Config::parse("x", &text).map_err(|report| report.to_string());
+        }
+
+        #[test]
+        fn no_damaged_sample_panics(place in 0usize..9000, with in "\\PC{0,3}") {
+            let mut text = manual::sample().replace("\n#", "\n");
+            if text.is_char_boundary(place) && place < text.len() {
+                text.insert_str(place, &with);
+            }
+            let _ = Config::parse("x", &text).map_err(|report| report.to_string());
+        }
+    }
+}
