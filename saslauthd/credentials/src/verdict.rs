@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use protocol::Password;
+
+use crate::digests::Function;
+use crate::scratch::Scratch;
 use crate::verifier::Verifier;
 
 /// Proof that a password was compared with a stored one and agreed. Nothing outside this crate makes it.
@@ -62,6 +66,8 @@ pub enum Reason {
     PasswordTooLong,
     /// Two records claim the name.
     Ambiguous,
+    /// The name has bytes that names here never have, so that no backend was asked.
+    NameNotAllowed,
 }
 
 impl Reason {
@@ -83,6 +89,7 @@ impl Reason {
             Self::TooExpensive => "too-expensive",
             Self::PasswordTooLong => "password-too-long",
             Self::Ambiguous => "ambiguous",
+            Self::NameNotAllowed => "name-not-allowed",
         }
     }
 }
@@ -118,8 +125,33 @@ pub enum Lookup<T> {
 /// Identity of a stored record's content: another value whenever hash, state or expiry changes.
 ///
 /// A remembered success counts only while the generation is the same, so no old password outlives a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// It is made of the record without a key: keep it beside the record, never in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation(pub [u8; 16]);
+
+impl Generation {
+    /// Of all the parts that decide about a login, in a fixed order: half a SHA-256, each part length-prefixed.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let lengths: Vec<[u8; 8]> =
+            parts.iter().map(|part| (part.len() as u64).to_le_bytes()).collect();
+        let message: Vec<&[u8]> = lengths
+            .iter()
+            .zip(parts)
+            .flat_map(|(length, part)| [length.as_slice(), part])
+            .collect();
+        let digest = Function::Sha256.digest(&message);
+        let mut half = [0; 16];
+        half.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+        Self(half)
+    }
+}
+
+impl fmt::Debug for Generation {
+    /// Says nothing of the value, which a guesser could compare with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Generation")
+    }
+}
 
 /// What a backend found: the stored secret, ready to compare, and whether the account may log in at all.
 ///
@@ -132,4 +164,59 @@ pub struct Entry {
     pub standing: Result<(), Reason>,
     /// For the cache.
     pub generation: Generation,
+}
+
+impl Entry {
+    /// Compares, and then looks at the account's standing: what the log is told is what stands behind the password.
+    ///
+    /// A wrong password is [`Reason::WrongPassword`] even for an expired account; with an unusable hash, where no
+    /// password could be right, it is the reason why it is unusable.
+    pub fn judge(&self, password: &Password, scratch: &mut Scratch) -> Verdict {
+        match (self.verifier.compare(password, scratch), self.standing) {
+            (Verdict::Accept(_), Err(reason)) => Verdict::Refuse(reason),
+            (Verdict::Refuse(_), Err(reason)) if self.verifier.is_stand_in() => {
+                Verdict::Refuse(reason)
+            }
+            (verdict, _) => verdict,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(verifier: Verifier, standing: Result<(), Reason>) -> Entry {
+        Entry { verifier, standing, generation: Generation::of(&[]) }
+    }
+
+    fn plain(text: &str) -> Verifier {
+        Verifier::plaintext(text.as_bytes()).ok().expect("a verifier")
+    }
+
+    #[test]
+    fn the_comparison_comes_first_and_the_standing_after() {
+        let mut scratch = Scratch::new();
+        let mut judge = |entry: &Entry, text: &str| {
+            entry.judge(&Password::new(text.as_bytes()).expect("a password"), &mut scratch)
+        };
+        let good = entry(plain("pencil"), Ok(()));
+        assert!(matches!(judge(&good, "pencil"), Verdict::Accept(_)));
+        assert_eq!(judge(&good, "eraser"), Verdict::Refuse(Reason::WrongPassword));
+        let expired = entry(plain("pencil"), Err(Reason::AccountExpired));
+        assert_eq!(judge(&expired, "pencil"), Verdict::Refuse(Reason::AccountExpired));
+        assert_eq!(judge(&expired, "eraser"), Verdict::Refuse(Reason::WrongPassword));
+        let locked = entry(Verifier::stand_in(&plain("pencil").shape()), Err(Reason::Locked));
+        assert_eq!(judge(&locked, "pencil"), Verdict::Refuse(Reason::Locked));
+        let unknown = entry(Verifier::stand_in(&plain("pencil").shape()), Ok(()));
+        assert_eq!(judge(&unknown, "pencil"), Verdict::Refuse(Reason::WrongPassword));
+    }
+
+    #[test]
+    fn generations_tell_parts_apart() {
+        assert_ne!(Generation::of(&[b"ab", b"c"]), Generation::of(&[b"a", b"bc"]));
+        assert_ne!(Generation::of(&[b"ab"]), Generation::of(&[b"ab", b""]));
+        assert_eq!(Generation::of(&[b"ab"]), Generation::of(&[b"ab"]));
+        assert_eq!(format!("{:?}", Generation::of(&[b"ab"])), "Generation");
+    }
 }

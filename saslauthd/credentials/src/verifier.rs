@@ -1,3 +1,0 @@
-//! Stored secrets ready to compare.
-/// Placeholder.
-pub struct Verifier;
