@@ -75,6 +75,15 @@ pub fn current() -> Result<Sets> {
     })
 }
 
+/// Gives up every capability without changing user, for processes that cannot change it.
+///
+/// Single-threaded only: capabilities belong to the calling thread.
+pub fn give_up() -> Result<()> {
+    drop_bounding()?;
+    clear_ambient()?;
+    reduce_to(Kept::Nothing)
+}
+
 /// Sets effective and permitted to `kept`, inheritable to nothing.
 pub(crate) fn reduce_to(kept: Kept) -> Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };

@@ -150,7 +150,7 @@ fn take_descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
 fn take_rights(message: &libc::cmsghdr, taken: &mut Vec<OwnedFd>) {
     // SAFETY: CMSG_LEN only computes the size of a header with its padding.
     let overhead = unsafe { libc::CMSG_LEN(0) } as usize;
-    let bytes = (message.cmsg_len as usize).saturating_sub(overhead);
+    let bytes = message.cmsg_len.saturating_sub(overhead);
     // SAFETY: CMSG_DATA points behind the header, where the kernel wrote `bytes` bytes.
     let data = unsafe { libc::CMSG_DATA(message) };
     for place in 0..bytes / size_of::<RawFd>() {
@@ -179,4 +179,124 @@ fn invalid_data(what: &'static str) -> io::Error {
 
 fn invalid_input(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn packets() -> (OwnedFd, OwnedFd) {
+        pair(Kind::Packets).unwrap()
+    }
+
+    /// A pipe whose reading end tells by its end that all copies of the writing end are closed.
+    fn witness() -> (std::io::PipeReader, std::io::PipeWriter) {
+        std::io::pipe().unwrap()
+    }
+
+    fn is_closed(mut reader: std::io::PipeReader) -> bool {
+        // Other tests start processes, which hold copies of everything until they exec.
+        let patience = Some(std::time::Duration::from_secs(10));
+        let end = crate::signals::wait_readable(&[reader.as_fd()], patience).unwrap();
+        end == [crate::signals::Readiness::Readable] && matches!(reader.read(&mut [0; 1]), Ok(0))
+    }
+
+    #[test]
+    fn descriptors_arrive_and_work() {
+        for kind in [Kind::Packets, Kind::Stream] {
+            let (left, right) = pair(kind).unwrap();
+            let (mut reader, writer) = witness();
+            assert_eq!(send_with_fds(&left, b"two", &[writer.as_fd(), left.as_fd()]).unwrap(), 3);
+            drop(writer);
+            let mut buffer = [0; 16];
+            let (count, mut fds) = receive_with_fds(&right, &mut buffer, 2).unwrap();
+            assert_eq!((&buffer[..count], fds.len()), (&b"two"[..], 2));
+            for fd in &fds {
+                let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+                assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+            }
+            let writer = fds.swap_remove(0);
+            nix::unistd::write(&writer, b"x").unwrap();
+            let mut byte = [0];
+            reader.read_exact(&mut byte).unwrap();
+            assert_eq!(&byte, b"x");
+            drop((writer, fds));
+            assert!(is_closed(reader));
+        }
+    }
+
+    #[test]
+    fn surplus_descriptors_are_closed_and_an_error() {
+        let (left, right) = packets();
+        let (reader, writer) = witness();
+        send_with_fds(&left, b"x", &[writer.as_fd(), writer.as_fd()]).unwrap();
+        drop(writer);
+        let error = receive_with_fds(&right, &mut [0; 8], 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(is_closed(reader));
+    }
+
+    #[test]
+    fn descriptors_where_none_belong_are_closed_and_an_error() {
+        let (left, right) = packets();
+        let (reader, writer) = witness();
+        send_with_fds(&left, b"x", &[writer.as_fd()]).unwrap();
+        drop(writer);
+        let error = receive_plain(&right, &mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(is_closed(reader));
+    }
+
+    #[test]
+    fn as_many_as_the_kernel_carries_are_still_counted() {
+        let (left, right) = packets();
+        let (reader, writer) = witness();
+        // What a hostile peer can do that our own sending refuses.
+        let raw = [writer.as_raw_fd(); 253];
+        let rights = [nix::sys::socket::ControlMessage::ScmRights(&raw)];
+        nix::sys::socket::sendmsg::<()>(
+            left.as_raw_fd(),
+            &[IoSlice::new(b"x")],
+            &rights,
+            nix::sys::socket::MsgFlags::empty(),
+            None,
+        )
+        .unwrap();
+        drop(writer);
+        let error = receive_with_fds(&right, &mut [0; 8], 4).unwrap_err();
+        assert_eq!(error.to_string(), "more descriptors than agreed");
+        assert!(is_closed(reader));
+    }
+
+    #[test]
+    fn a_long_message_is_an_error_and_the_next_one_is_whole() {
+        let (left, right) = packets();
+        send(&left, &[7; 9]).unwrap();
+        send(&left, &[8; 8]).unwrap();
+        let error = receive_plain(&right, &mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let mut buffer = [0; 8];
+        assert_eq!(receive_plain(&right, &mut buffer).unwrap(), 8);
+        assert_eq!(buffer, [8; 8]);
+    }
+
+    #[test]
+    fn the_end_is_told_from_nothing_yet() {
+        let (left, right) = packets();
+        drop(left);
+        assert_eq!(receive_plain(&right, &mut [0; 8]).unwrap(), 0);
+        assert_eq!(receive_with_fds(&right, &mut [0; 8], 1).unwrap().0, 0);
+        assert_eq!(send(&right, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_would_be_lost_is_refused() {
+        let (left, _right) = packets();
+        let none = send_with_fds(&left, b"", &[left.as_fd()]).unwrap_err();
+        let many = send_with_fds(&left, b"x", &[left.as_fd(); MAX_DESCRIPTORS + 1]).unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(many.kind(), io::ErrorKind::InvalidInput);
+    }
 }

@@ -30,3 +30,26 @@ pub fn hostname() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_time_is_the_kernels() {
+        let before = boot_nanoseconds();
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let after = boot_nanoseconds();
+        let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        // /proc/uptime is cut to hundredths.
+        assert!((before as f64 / 1e9 - 0.02..=after as f64 / 1e9).contains(&seconds));
+        assert!(monotonic_nanoseconds() <= boot_nanoseconds());
+        assert!(wall_seconds() > 1_700_000_000);
+    }
+
+    #[test]
+    fn the_host_has_its_name() {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(hostname(), kernel.trim());
+    }
+}

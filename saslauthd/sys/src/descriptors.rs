@@ -153,3 +153,80 @@ fn change_flags(fd: impl AsFd, change: impl FnOnce(OFlag) -> OFlag) -> io::Resul
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(change(flags)))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_child::in_child;
+
+    fn null() -> std::fs::File {
+        std::fs::File::open("/dev/null").expect("/dev/null exists")
+    }
+
+    #[test]
+    fn closes_all_but_the_kept() {
+        in_child("descriptors::tests::closes_all_but_the_kept", || {
+            for number in [3, 17, 40, 41, 50, 900] {
+                duplicate_to(null(), number).unwrap();
+            }
+            close_strays(&[41, 40, 17, 1, -1, 41]).unwrap();
+            assert_eq!(open_descriptors().unwrap(), [0, 1, 2, 17, 40, 41]);
+            close_strays(&[]).unwrap();
+            assert_eq!(open_descriptors().unwrap(), [0, 1, 2]);
+        });
+    }
+
+    #[test]
+    fn the_way_of_old_kernels_closes_the_same() {
+        in_child("descriptors::tests::the_way_of_old_kernels_closes_the_same", || {
+            for number in [17, 40, 41, 900] {
+                duplicate_to(null(), number).unwrap();
+            }
+            close_one_by_one(41, u32::MAX).unwrap();
+            let open = open_descriptors().unwrap();
+            assert!(open.contains(&17) && open.contains(&40), "{open:?}");
+            assert!(!open.contains(&41) && !open.contains(&900), "{open:?}");
+        });
+    }
+
+    #[test]
+    fn closed_standard_streams_become_null() {
+        in_child("descriptors::tests::closed_standard_streams_become_null", || {
+            // Standard output stays: the test reports through it.
+            nix::unistd::close(0).unwrap();
+            nix::unistd::close(2).unwrap();
+            let before = open_descriptors().unwrap();
+            open_standard_streams().unwrap();
+            for number in [0, 2] {
+                let target = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+                assert_eq!(target.to_str(), Some("/dev/null"));
+            }
+            assert_eq!(open_descriptors().unwrap().len(), before.len() + 2, "none left over");
+        });
+    }
+
+    #[test]
+    fn a_number_is_taken_once_and_only_if_open() {
+        in_child("descriptors::tests::a_number_is_taken_once_and_only_if_open", || {
+            duplicate_to(null(), 33).unwrap();
+            let taken = take(33).unwrap();
+            let flags = fcntl(&taken, FcntlArg::F_GETFD).unwrap();
+            assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+            assert!(matches!(take(33), Err(Error::HandedOver(_))));
+            assert!(matches!(take(34), Err(Error::HandedOver(_))));
+            assert!(matches!(take(-1), Err(Error::HandedOver(_))));
+            assert!(matches!(take(64), Err(Error::HandedOver(_))));
+        });
+    }
+
+    #[test]
+    fn blocking_is_switched() {
+        let (ours, _theirs) = crate::channel::pair(crate::channel::Kind::Packets).unwrap();
+        set_nonblocking(&ours).unwrap();
+        let nothing = crate::channel::receive_plain(&ours, &mut [0; 8]);
+        assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        set_blocking(&ours).unwrap();
+        let flags = OFlag::from_bits_retain(fcntl(&ours, FcntlArg::F_GETFL).unwrap());
+        assert!(!flags.contains(OFlag::O_NONBLOCK));
+    }
+}

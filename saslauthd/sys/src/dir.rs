@@ -220,3 +220,132 @@ impl Drop for Umask {
         nix::sys::stat::umask(self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+    use crate::in_child::in_child;
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn only_directories_that_others_cannot_change() {
+        let home = tempfile::tempdir().unwrap();
+        for (mode, good) in [
+            (0o700, true),
+            (0o755, true),
+            (0o710, true),
+            (0o770, false),
+            (0o777, false),
+            (0o702, false),
+            (0o1777, true),
+        ] {
+            set_mode(home.path(), mode);
+            let opened = Directory::open(home.path());
+            assert_eq!(opened.is_ok(), good, "{mode:o}: {opened:?}");
+        }
+    }
+
+    #[test]
+    fn links_and_files_are_no_directories() {
+        let home = tempfile::tempdir().unwrap();
+        symlink("/etc", home.path().join("link")).unwrap();
+        std::fs::write(home.path().join("file"), "").unwrap();
+        for name in ["link", "file"] {
+            let refused = Directory::open(&home.path().join(name));
+            assert!(matches!(refused, Err(Error::Unsafe { .. })), "{name}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn another_owner_is_refused() {
+        if !crate::identity::is_root() {
+            return crate::in_child::skip("giving a directory away needs root");
+        }
+        let home = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(home.path(), Some(61184), None).unwrap();
+        let refused = Directory::open(home.path()).unwrap_err().to_string();
+        assert!(refused.contains("belongs to uid 61184"), "{refused}");
+    }
+
+    #[test]
+    fn one_level_is_created_with_its_mode_and_an_existing_one_is_left() {
+        const NAME: &str =
+            "dir::tests::one_level_is_created_with_its_mode_and_an_existing_one_is_left";
+        in_child(NAME, || {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("run");
+            let group = nix::unistd::getegid().as_raw();
+            Directory::open_or_create(&path, 0o710, Some(group)).unwrap();
+            assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o710);
+            Directory::open_or_create(&path, 0o700, None).unwrap();
+            assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o710);
+            let deep = Directory::open_or_create(&home.path().join("a/b"), 0o710, None);
+            let why = deep.unwrap_err().to_string();
+            assert!(why.contains("parent directory"), "{why}");
+        });
+    }
+
+    #[test]
+    fn content_is_replaced_as_a_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(home.path()).unwrap();
+        let path = home.path().join("state");
+        directory.write_durably("state", b"old", 0o600).unwrap();
+        let old = std::fs::File::open(&path).unwrap();
+        directory.write_durably("state", b"new", 0o640).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(old.metadata().unwrap().nlink(), 0, "the old file is another one");
+        let names: Vec<_> = std::fs::read_dir(home.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_and_no_litter() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(home.path()).unwrap();
+        std::fs::create_dir(home.path().join("state")).unwrap();
+        assert!(directory.write_durably("state", b"new", 0o600).is_err());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+        for name in ["", ".", "..", "a/b", "/etc/passwd", "a\0"] {
+            let refused = directory.write_durably(name, b"", 0o600);
+            assert!(matches!(refused, Err(Error::Unsafe { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_planted_link_is_replaced_and_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let victim = home.path().join("victim");
+        std::fs::write(&victim, "mine").unwrap();
+        symlink(&victim, home.path().join("state")).unwrap();
+        let directory = Directory::open(home.path()).unwrap();
+        directory.write_durably("state", b"new", 0o600).unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+        assert!(home.path().join("state").symlink_metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_opened() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("file");
+        let link = home.path().join("link");
+        let fifo = home.path().join("fifo");
+        std::fs::write(&file, "12345").unwrap();
+        symlink(&file, &link).unwrap();
+        nix::unistd::mkfifo(&fifo, Mode::from_bits_truncate(0o600)).unwrap();
+        assert!(open_regular(&file, 5, Links::Refuse).is_ok());
+        assert!(open_regular(&link, 5, Links::Follow).is_ok());
+        assert!(open_regular(&link, 5, Links::Refuse).is_err());
+        assert!(matches!(open_regular(&file, 4, Links::Refuse), Err(Error::Unsafe { .. })));
+        // Without O_NONBLOCK this would wait for a writer for ever.
+        assert!(matches!(open_regular(&fifo, 5, Links::Follow), Err(Error::Unsafe { .. })));
+        assert!(matches!(open_regular(home.path(), 5, Links::Follow), Err(Error::Unsafe { .. })));
+        assert!(open_regular(Path::new("/dev/null"), 5, Links::Follow).is_err());
+    }
+}

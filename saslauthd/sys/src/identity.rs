@@ -162,10 +162,21 @@ pub fn is_root() -> bool {
 /// What this process runs as now.
 pub fn current() -> Result<Identity> {
     let groups = getgroups().map_err(Error::errno("read the supplementary groups"))?;
-    let mut groups: Vec<u32> = groups.into_iter().map(Gid::as_raw).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(Identity { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw(), groups })
+    let groups: Vec<u32> = groups.into_iter().map(Gid::as_raw).collect();
+    let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+    Ok(Identity { uid, gid, groups: sorted(&groups) })
+}
+
+/// Whether children can be given users of their own: root may have been stripped of the capabilities
+/// that take (rootless containers).
+pub fn may_change() -> Result<bool> {
+    const SETGID_AND_SETUID: u64 = 1 << 6 | 1 << 7;
+    Ok(capabilities::current()?.effective & SETGID_AND_SETUID == SETGID_AND_SETUID)
+}
+
+fn sorted(groups: &[u32]) -> Vec<u32> {
+    let unique: BTreeSet<u32> = groups.iter().copied().collect();
+    unique.into_iter().collect()
 }
 
 /// Becomes `identity` for good, with no capability left.
@@ -180,7 +191,9 @@ pub fn drop_to(identity: &Identity) -> Result<()> {
 /// Single-threaded only: capabilities belong to the calling thread.
 pub fn drop_keeping(identity: &Identity, kept: Kept) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    if uid.is_root() || gid.as_raw() == 0 || identity.groups.contains(&0) {
+    let in_roots_group = identity.gid == 0 || identity.groups.contains(&0);
+    // Without root, group 0 is what some containers give everybody, and nothing to give up.
+    if uid.is_root() || (is_root() && in_roots_group) {
         return Err(Error::NotConfined("refusing to run as root or in root's group".into()));
     }
     capabilities::drop_bounding()?;
@@ -188,8 +201,11 @@ pub fn drop_keeping(identity: &Identity, kept: Kept) -> Result<()> {
     if keep_over_setuid {
         nix::sys::prctl::set_keepcaps(true).map_err(Error::errno("keep a capability"))?;
     }
-    let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
-    setgroups(&groups).map_err(Error::errno("set the supplementary groups"))?;
+    // setgroups needs a capability even to change nothing.
+    if current()?.groups != sorted(&identity.groups) {
+        let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+        setgroups(&groups).map_err(Error::errno("set the supplementary groups"))?;
+    }
     setresgid(gid, gid, gid).map_err(Error::errno("set the group"))?;
     setresuid(uid, uid, uid).map_err(Error::errno("set the user"))?;
     if keep_over_setuid {
@@ -213,10 +229,7 @@ pub fn verify(identity: &Identity, kept: Kept) -> Result<()> {
     if [groups.real, groups.effective, groups.saved] != [gid; 3] {
         return not_dropped("group ids");
     }
-    let mut wanted = identity.groups.clone();
-    wanted.sort_unstable();
-    wanted.dedup();
-    if current()?.groups != wanted {
+    if current()?.groups != sorted(&identity.groups) {
         return not_dropped("supplementary groups");
     }
     let sets = capabilities::current()?;

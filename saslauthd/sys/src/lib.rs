@@ -15,6 +15,7 @@ pub mod capabilities;
 pub mod channel;
 pub mod children;
 pub mod clock;
+pub mod daemon;
 pub mod descriptors;
 pub mod dir;
 pub mod environment;

@@ -110,3 +110,54 @@ pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
 pub(crate) fn checked(answer: isize) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn accepts_what_waits_and_says_who() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let listening = UnixListener::bind(&path).unwrap();
+        listening.set_nonblocking(true).unwrap();
+        assert!(accept(&listening).unwrap().is_none());
+        let client = UnixStream::connect(&path).unwrap();
+        let accepted = accept(&listening).unwrap().expect("one waits");
+        let who = credentials(&accepted).unwrap();
+        assert_eq!(who.pid, nix::unistd::getpid().as_raw());
+        assert_eq!(who.uid, nix::unistd::geteuid().as_raw());
+        assert_eq!(who.gid, nix::unistd::getegid().as_raw());
+
+        let mut buffer = [0; 8];
+        let early = receive(&accepted, &mut buffer).unwrap_err();
+        assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(send(&client, b"hello").unwrap(), 5);
+        assert_eq!(receive(&accepted, &mut buffer).unwrap(), 5);
+        shutdown_write(&client).unwrap();
+        assert_eq!(receive(&accepted, &mut buffer).unwrap(), 0);
+        assert_eq!(send(&accepted, b"bye").unwrap(), 3, "the other way is still open");
+        assert_eq!(receive(&client, &mut buffer).unwrap(), 3);
+        client.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_eq!(send(&accepted, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_full_buffer_takes_part_and_then_would_block() {
+        let (left, _right) = UnixStream::pair().unwrap();
+        let much = vec![0; 1 << 20];
+        let first = send(&left, &much).unwrap();
+        assert!(first < much.len());
+        while send(&left, &much).is_ok() {}
+        assert_eq!(send(&left, &much).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_is_no_socket_is_an_error() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(credentials(&file).is_err());
+        assert!(accept(&file).is_err());
+    }
+}

@@ -130,3 +130,82 @@ fn is_still_there(directory: &Directory, name: &str, file: &File) -> bool {
     };
     (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+    use crate::in_child;
+
+    #[test]
+    fn one_holder_who_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("saslauthd.pid");
+        std::fs::write(&path, "99999999999 left over by a crash").unwrap();
+        let held = PidFile::claim(&path).unwrap();
+        let ours = std::process::id();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{ours}\n"));
+        let second = PidFile::claim(&path).unwrap_err();
+        let Error::AlreadyRunning { pid, .. } = second else { panic!("{second}") };
+        assert_eq!(pid, i32::try_from(ours).ok());
+        drop(held);
+        assert!(!path.exists());
+        let again = PidFile::claim(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(again.path(), path);
+    }
+
+    #[test]
+    fn the_originals_lock_is_seen() {
+        const NAME: &str = "pidfile::tests::the_originals_lock_is_seen";
+        if in_child::am_child() {
+            let refused = PidFile::claim(Path::new(&in_child::argument("pid").unwrap()));
+            assert!(matches!(refused, Err(Error::AlreadyRunning { pid: Some(42), .. })));
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("saslauthd.pid");
+        let mut file = File::create_new(&path).unwrap();
+        file.write_all(b"42\n").unwrap();
+        let whole = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        fcntl(&file, FcntlArg::F_SETLK(&whole)).unwrap();
+        let output =
+            in_child::command(NAME).arg(format!("pid={}", path.display())).output().unwrap();
+        in_child::wants_success(NAME, &output);
+    }
+
+    #[test]
+    fn links_and_pipes_are_refused_and_untouched() {
+        let home = tempfile::tempdir().unwrap();
+        let victim = home.path().join("victim");
+        std::fs::write(&victim, "mine").unwrap();
+        let (soft, hard, pipe) =
+            (home.path().join("soft"), home.path().join("hard"), home.path().join("pipe"));
+        symlink(&victim, &soft).unwrap();
+        std::fs::hard_link(&victim, &hard).unwrap();
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        for path in [soft, hard, pipe] {
+            let refused = PidFile::claim(&path);
+            assert!(matches!(refused, Err(Error::Unsafe { .. })), "{path:?}: {refused:?}");
+        }
+        assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_file_put_there_by_others_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("saslauthd.pid");
+        let held = PidFile::claim(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        drop(held);
+        assert_eq!(std::fs::read(&path).unwrap(), b"another");
+    }
+}

@@ -99,3 +99,45 @@ fn bytes(words: usize) -> Result<i64> {
         _ => Err(Error::HandedOver(format!("a shared table cannot have {words} words"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    #[test]
+    fn two_mappings_see_each_other_and_survive_the_descriptor() {
+        let fd = SharedTable::create(1000).unwrap();
+        let one = SharedTable::map(&fd, 1000).unwrap();
+        let two = SharedTable::map(&fd, 1000).unwrap();
+        drop(fd);
+        assert!(one.words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        one.words()[999].store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(two.words()[999].load(Ordering::Relaxed), u64::MAX);
+        drop(one);
+        assert_eq!(two.words()[999].fetch_add(1, Ordering::Relaxed), u64::MAX);
+        assert_eq!(two.words().len(), 1000);
+    }
+
+    #[test]
+    fn the_size_stays() {
+        let fd = SharedTable::create(1000).unwrap();
+        for size in [0, 100_000] {
+            assert_eq!(nix::unistd::ftruncate(&fd, size), Err(nix::errno::Errno::EPERM));
+        }
+        assert!(matches!(SharedTable::map(&fd, 1001), Err(Error::HandedOver(_))));
+        assert!(matches!(SharedTable::map(&fd, 0), Err(Error::HandedOver(_))));
+        assert!(matches!(SharedTable::map(&fd, usize::MAX), Err(Error::HandedOver(_))));
+    }
+
+    #[test]
+    fn unsealed_memory_and_files_are_refused() {
+        let unsealed = memfd_create(c"x", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        nix::unistd::ftruncate(&unsealed, 80).unwrap();
+        assert!(matches!(SharedTable::map(&unsealed, 10), Err(Error::HandedOver(_))));
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(80).unwrap();
+        assert!(SharedTable::map(&file, 10).is_err());
+    }
+}

@@ -13,6 +13,7 @@ use landlock::{
     Scope,
 };
 
+use crate::dir::is_kind;
 use crate::{Error, Result, harden};
 
 /// What a process may still do below one path.
@@ -61,7 +62,13 @@ pub fn restrict(rules: &[(&Path, Access)]) -> Result<Landlock> {
     for (path, access) in rules {
         let parent = PathFd::new(path)
             .map_err(|e| Error::NotConfined(format!("no rule for {}: {e}", path.display())))?;
-        let rule = PathBeneath::new(parent, rights(path, *access));
+        let stat = nix::sys::stat::fstat(&parent).map_err(Error::path("look at", path))?;
+        let mut rights = rights(*access);
+        if !is_kind(&stat, libc::S_IFDIR) {
+            // Rights that only directories have are refused in a rule for a file.
+            rights &= AccessFs::from_file(ABI::V9);
+        }
+        let rule = PathBeneath::new(parent, rights);
         ruleset = ruleset.add_rule(rule).map_err(not_confined)?;
     }
     let status = ruleset.restrict_self().map_err(not_confined)?;
@@ -83,20 +90,13 @@ fn handled_files() -> BitFlags<AccessFs> {
     AccessFs::from_all(ABI::V9)
 }
 
-fn rights(path: &Path, access: Access) -> BitFlags<AccessFs> {
-    let rights = match access {
-        Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
-        Access::ReadWriteDirectory => {
-            AccessFs::ReadFile
-                | AccessFs::ReadDir
-                | AccessFs::WriteFile
-                | AccessFs::Truncate
-                | AccessFs::MakeReg
-                | AccessFs::RemoveFile
-        }
-    };
-    // Rights that only directories have are refused in a rule for a file.
-    if path.is_dir() { rights } else { rights & AccessFs::from_file(ABI::V9) }
+fn rights(access: Access) -> BitFlags<AccessFs> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    match access {
+        Access::Read => read,
+        Access::ReadWriteDirectory => read | write,
+    }
 }
 
 fn report(landlock: LandlockStatus, ruleset: &RulesetStatus) -> Result<Landlock> {

@@ -139,3 +139,6 @@ fn kind_of(stat: &FileStat) -> &'static str {
         _ => "a device",
     }
 }
+
+#[cfg(test)]
+mod tests;
