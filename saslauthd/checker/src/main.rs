@@ -1,2 +1,3 @@
-//! Placeholder.
+//! saslauthd-checker
+mod limiter;
 fn main() {}

@@ -1,0 +1,195 @@
+//! Taking tokens before a password is looked at, and what becomes of them after.
+//!
+//! Runs in the checker. Which classes a login counts in:
+//!
+//! - **From a source that is known good for its user** (a login from its /24 or /64 succeeded within days): only the
+//!   bucket of that user and source. So nobody elsewhere can lock a user out, and who shares a user's network can
+//!   guess no faster than that bucket.
+//! - **From another stated address**: the pair, the source in minutes and in a day, both networks, the user from
+//!   anywhere in minutes and in a day, and the peer. All must have a token.
+//! - **Without an address**: the user in minutes and in a day. And the peer's, which is the same mail server for
+//!   everybody, so it must not be a switch that stops all: who logged in through this peer within days isn't held
+//!   to it. What that can't give is a user whom nobody locks out; only an address can.
+//!
+//! The same wrong password again costs nothing, up to the rate of repeats, and only while no class is exhausted.
+//! Success gives all back and fills the pair; it never fills the source or the user, or an attacker would log in
+//! with an account of his own between his guesses.
+
+use std::net::IpAddr;
+
+use super::Limiter;
+use super::classes::Class;
+
+/// Who asks to try a password.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// The user's tag, of [`Limiter::user`].
+    pub(crate) user: u64,
+    /// The mail client's address, when it counts.
+    pub(crate) source: Option<IpAddr>,
+    /// The uid of the mail server.
+    pub(crate) peer_uid: u32,
+    /// For the digest of wrong passwords.
+    pub(crate) password: &'a [u8],
+}
+
+/// A bucket without a token: its class and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Busy(pub(crate) Class, u64);
+
+/// Whether a password may be tried.
+pub(crate) enum Reserved {
+    /// It may; the tokens are taken.
+    Taken(Reservation),
+    /// It may not now; nothing was taken.
+    Throttled(Busy),
+}
+
+/// Taken tokens. Ends in exactly one of [`Limiter::accepted`], [`Limiter::refused`] and [`Limiter::unknown`];
+/// one that is dropped stays taken, which is the safe side.
+#[must_use]
+pub(crate) struct Reservation {
+    charged: [Option<Busy>; MOST],
+    user: u64,
+    place: u64,
+    pair: Option<u64>,
+    digest: u64,
+    known: bool,
+    repeat: bool,
+}
+
+/// Most classes that one login counts in.
+const MOST: usize = 8;
+
+impl Reservation {
+    /// Whether this user logged in from this place within days: such go first in the hashing pool.
+    pub(crate) fn known_good(&self) -> bool {
+        self.known
+    }
+
+    /// The buckets that gave a token.
+    pub(crate) fn charged(&self) -> impl Iterator<Item = Busy> {
+        self.charged.into_iter().flatten()
+    }
+}
+
+impl Limiter {
+    /// Takes the tokens of one try, or none.
+    pub(crate) fn reserve(&mut self, ask: Ask<'_>) -> Reserved {
+        let mut reservation = self.begin(ask);
+        if !self.on {
+            return Reserved::Taken(reservation);
+        }
+        let wanted = self.wanted(ask, &reservation);
+        if self.is_repeat(&reservation) && wanted.iter().flatten().all(|busy| self.has(*busy)) {
+            let repeats = Busy(Class::Repeats, reservation.user);
+            if self.take(repeats) {
+                reservation.repeat = true;
+                reservation.charged = [Some(repeats), None, None, None, None, None, None, None];
+                return Reserved::Taken(reservation);
+            }
+        }
+        for (slot, busy) in reservation.charged.iter_mut().zip(wanted.into_iter().flatten()) {
+            if self.take(busy) {
+                *slot = Some(busy);
+                continue;
+            }
+            self.give_back(&reservation);
+            return Reserved::Throttled(busy);
+        }
+        Reserved::Taken(reservation)
+    }
+
+    /// Counts a request that was refused for want of tokens.
+    pub(crate) fn note_throttled(&mut self, busy: Busy) {
+        if let Some(count) = self.throttled.get_mut(busy.0.place()) {
+            *count += 1;
+        }
+    }
+
+    /// The password was right: all tokens go back, the pair's failures are forgotten, the place is known good.
+    pub(crate) fn accepted(&self, reservation: Reservation) {
+        if !self.on {
+            return;
+        }
+        self.give_back(&reservation);
+        if let (Some(pair), Some(bucket)) = (reservation.pair, self.bucket(Class::Pair)) {
+            bucket.fill(pair);
+        }
+        self.known.add(reservation.user, reservation.place);
+        self.digests.remove(reservation.user, reservation.digest);
+    }
+
+    /// The password was wrong, or the account may not log in: the tokens are spent.
+    pub(crate) fn refused(&self, reservation: Reservation) {
+        if self.on && !reservation.repeat {
+            self.digests.add(reservation.user, reservation.digest);
+        }
+    }
+
+    /// Nobody knows: an outage must lock nobody out.
+    pub(crate) fn unknown(&self, reservation: Reservation) {
+        if self.on {
+            self.give_back(&reservation);
+        }
+    }
+
+    fn begin(&self, ask: Ask<'_>) -> Reservation {
+        let source = ask.source.map(|ip| self.keys.source(ip));
+        let place = source.map_or_else(|| self.keys.peer(ask.peer_uid), |tags| tags.place);
+        Reservation {
+            charged: [None; MOST],
+            user: ask.user,
+            place,
+            pair: source.map(|tags| self.keys.pair(ask.user, tags.host)),
+            digest: self.keys.password(ask.user, ask.password),
+            known: self.on && self.known.has(ask.user, place),
+            repeat: false,
+        }
+    }
+
+    fn wanted(&self, ask: Ask<'_>, reservation: &Reservation) -> [Option<Busy>; MOST] {
+        let user = Busy(Class::User, ask.user);
+        let user_day = Busy(Class::UserDay, ask.user);
+        let peer = Busy(Class::Peer, self.keys.peer(ask.peer_uid));
+        let Some((ip, pair)) = ask.source.zip(reservation.pair) else {
+            let peer = (!reservation.known).then_some(peer);
+            return [Some(user), Some(user_day), peer, None, None, None, None, None];
+        };
+        if reservation.known {
+            let own = Busy(Class::KnownGood, self.keys.pair(ask.user, reservation.place));
+            return [Some(own), None, None, None, None, None, None, None];
+        }
+        let tags = self.keys.source(ip);
+        [
+            Some(Busy(Class::Pair, pair)),
+            Some(Busy(Class::Source, tags.host)),
+            Some(Busy(Class::SourceDay, tags.host)),
+            Some(Busy(Class::Network, tags.network)),
+            Some(Busy(Class::NetworkWide, tags.wide)),
+            Some(user),
+            Some(user_day),
+            Some(peer),
+        ]
+    }
+
+    fn is_repeat(&self, reservation: &Reservation) -> bool {
+        self.digests.has(reservation.user, reservation.digest)
+    }
+
+    fn take(&self, busy: Busy) -> bool {
+        self.bucket(busy.0).is_none_or(|bucket| bucket.take(busy.1))
+    }
+
+    fn has(&self, busy: Busy) -> bool {
+        self.bucket(busy.0).is_none_or(|bucket| bucket.has(busy.1))
+    }
+
+    fn give_back(&self, reservation: &Reservation) {
+        for Busy(class, key) in reservation.charged() {
+            if let Some(bucket) = self.bucket(class) {
+                bucket.give_back(key);
+            }
+        }
+    }
+}
