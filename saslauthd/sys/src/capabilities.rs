@@ -129,3 +129,35 @@ pub(crate) fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<lib
     let answer = unsafe { libc::prctl(option, value, zero, zero, zero) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_child::in_child;
+
+    #[test]
+    fn sets_are_those_of_proc() {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        let sets = current().unwrap();
+        assert_eq!(sets.effective, line("CapEff:"));
+        assert_eq!(sets.permitted, line("CapPrm:"));
+        assert_eq!(sets.inheritable, line("CapInh:"));
+    }
+
+    #[test]
+    fn all_are_given_up_without_changing_user() {
+        in_child("capabilities::tests::all_are_given_up_without_changing_user", || {
+            let before = crate::identity::current().unwrap();
+            give_up().unwrap();
+            let none = Sets { effective: 0, permitted: 0, inheritable: 0 };
+            assert_eq!(current().unwrap(), none);
+            assert_eq!(crate::identity::current().unwrap(), before);
+            assert!(!crate::identity::may_change().unwrap());
+            assert!(reduce_to(Kept::ReadAnyFile).is_err(), "nothing comes back");
+        });
+    }
+}

@@ -190,10 +190,164 @@ fn reap(pid: i32) -> io::Result<Option<(i32, Exit)>> {
 
 /// Without WUNTRACED and WCONTINUED a reported child has either exited or been killed. Real-time signals have no name
 /// in nix, hence the numbers.
-fn exit_of(status: libc::c_int) -> Exit {
+pub(crate) fn exit_of(status: libc::c_int) -> Exit {
     if libc::WIFSIGNALED(status) {
         Exit::Signal(libc::WTERMSIG(status))
     } else {
         Exit::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{self, Kind};
+    use crate::in_child;
+    use crate::signals::{Readiness, wait_readable};
+
+    fn arguments(test: &str, extra: &str) -> Vec<OsString> {
+        in_child::arguments(test).into_iter().chain([extra]).map(OsString::from).collect()
+    }
+
+    /// Starts this test again as a grandchild in the role `what`.
+    fn start(test: &str, what: &str) -> (Child, OwnedFd) {
+        let (ours, theirs) = channel::pair(Kind::Packets).unwrap();
+        let program = std::env::current_exe().unwrap();
+        let environment = [("LANG", OsStr::new("C"))];
+        let child = spawn(&program, &arguments(test, what), &environment, theirs.as_fd()).unwrap();
+        (child, ours)
+    }
+
+    fn wait(child: &Child) -> Exit {
+        assert_eq!(wait_readable(&[child.as_fd()], None).unwrap(), [Readiness::Readable]);
+        child.try_wait().unwrap().expect("the pidfd said so")
+    }
+
+    #[test]
+    fn f4_a_child_has_its_channel_and_nothing_else() {
+        const NAME: &str = "children::tests::f4_a_child_has_its_channel_and_nothing_else";
+        if in_child::argument("role").is_some() {
+            assert_eq!(descriptors::open_descriptors().unwrap(), [0, 1, 2, 3]);
+            let variables: Vec<_> = std::env::vars_os().collect();
+            assert_eq!(variables, [("LANG".into(), "C".into())]);
+            assert_eq!(std::env::current_dir().unwrap(), Path::new("/"));
+            let blocked = SigSet::thread_get_mask().unwrap();
+            assert!(blocked.iter().next().is_none());
+            assert_eq!(nix::unistd::getsid(None).unwrap(), nix::unistd::getpid());
+            let channel = descriptors::take(descriptors::CHANNEL).unwrap();
+            let parent = crate::peer::credentials(&channel).unwrap().pid;
+            harden::die_with_parent(parent).unwrap();
+            channel::send(&channel, b"all well").unwrap();
+            return;
+        }
+        in_child::in_child(NAME, || {
+            // Leaks without close-on-exec, and blocked signals.
+            let null = std::fs::File::open("/dev/null").unwrap();
+            for number in [30, 31, 200] {
+                descriptors::duplicate_to(&null, number).unwrap();
+            }
+            let _signals = crate::signals::Signals::block().unwrap();
+            // Both with descriptor 3 free and taken.
+            for _ in 0..3 {
+                let (child, channel) = start(NAME, "role=child");
+                let mut buffer = [0; 16];
+                let count = channel::receive_plain(&channel, &mut buffer).unwrap();
+                assert_eq!(&buffer[..count], b"all well");
+                assert_eq!(wait(&child), Exit::Code(0));
+                std::mem::forget(channel);
+            }
+        });
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        const NAME: &str = "children::tests::ends_are_told_apart";
+        match in_child::argument("role").as_deref() {
+            Some("exit") => std::process::exit(7),
+            Some("wait") => {
+                let channel = descriptors::take(descriptors::CHANNEL).unwrap();
+                let _ = channel::receive_plain(&channel, &mut [0; 8]);
+                return;
+            }
+            Some("realtime") => {
+                // SAFETY: raise takes a number.
+                unsafe { libc::raise(libc::SIGRTMIN() + 3) };
+            }
+            _ => {}
+        }
+        in_child::in_child(NAME, || {
+            let (child, _channel) = start(NAME, "role=exit");
+            assert_eq!(wait(&child), Exit::Code(7));
+            child.end(End::AtOnce).unwrap();
+            for (how, signal) in [(End::Politely, libc::SIGTERM), (End::AtOnce, libc::SIGKILL)] {
+                let (child, _channel) = start(NAME, "role=wait");
+                assert_eq!(child.try_wait().unwrap(), None);
+                assert_eq!(reap_any().unwrap(), None);
+                child.end(how).unwrap();
+                assert_eq!(wait(&child), Exit::Signal(signal));
+            }
+            let (child, _channel) = start(NAME, "role=realtime");
+            wait_readable(&[child.as_fd()], None).unwrap();
+            let signal = libc::SIGRTMIN() + 3;
+            assert_eq!(reap_any().unwrap(), Some((child.pid, Exit::Signal(signal))));
+            assert_eq!(reap_any().unwrap(), None, "no children at all");
+        });
+    }
+
+    fn wait_to_be_killed() {
+        let (_ours, theirs) = channel::pair(Kind::Packets).unwrap();
+        let _ = channel::receive_plain(&theirs, &mut [0]);
+    }
+
+    #[test]
+    fn a_child_ends_with_its_parent() {
+        const NAME: &str = "children::tests::a_child_ends_with_its_parent";
+        match in_child::argument("role").as_deref() {
+            Some("parent") => {
+                in_child::alone(|| {
+                    let channel = descriptors::take(descriptors::CHANNEL).unwrap();
+                    let program = std::env::current_exe().unwrap();
+                    let child = arguments(NAME, "role=child");
+                    spawn(&program, &child, &[], channel.as_fd()).unwrap();
+                    wait_to_be_killed();
+                });
+                return;
+            }
+            Some("child") => {
+                let channel = descriptors::take(descriptors::CHANNEL).unwrap();
+                channel::send(&channel, b"here").unwrap();
+                wait_to_be_killed();
+            }
+            _ => {}
+        }
+        in_child::in_child(NAME, || {
+            let (parent, channel) = start(NAME, "role=parent");
+            assert_eq!(channel::receive_plain(&channel, &mut [0; 8]).unwrap(), 4);
+            parent.end(End::AtOnce).unwrap();
+            assert_eq!(wait(&parent), Exit::Signal(libc::SIGKILL));
+            // The grandchild holds the other end; it closes only when that one is gone too.
+            assert_eq!(channel::receive_plain(&channel, &mut [0; 8]).unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn a_missing_program_is_an_error_at_once() {
+        in_child::in_child("children::tests::a_missing_program_is_an_error_at_once", || {
+            let (_ours, theirs) = channel::pair(Kind::Packets).unwrap();
+            let absent = spawn(Path::new("/nonexistent/listener"), &[], &[], theirs.as_fd());
+            let why = absent.unwrap_err().to_string();
+            assert!(why.contains("/nonexistent/listener"), "{why}");
+        });
+    }
+
+    #[test]
+    fn threads_forbid_starting_processes() {
+        in_child::in_child("children::tests::threads_forbid_starting_processes", || {
+            let (_hold, held) = std::sync::mpsc::channel::<()>();
+            std::thread::spawn(move || held.recv());
+            let (_ours, theirs) = channel::pair(Kind::Packets).unwrap();
+            let refused = spawn(Path::new("/bin/true"), &[], &[], theirs.as_fd());
+            assert!(matches!(refused, Err(Error::HandedOver(_))));
+        });
     }
 }

@@ -84,12 +84,13 @@ mod tests {
         const TEST: &str = "daemon::tests::the_caller_ends_as_the_daemon_does";
         if in_child::am_child() {
             let code = in_child::argument("code").unwrap();
-            match detach().unwrap() {
+            let ended = in_child::alone(|| match detach().unwrap() {
                 Side::Caller(code) => std::process::exit(code.into()),
                 Side::Daemon(waiting) if code == "serving" => waiting.serving().unwrap(),
                 Side::Daemon(_) => std::process::exit(code.parse().unwrap()),
-            }
-            std::process::exit(0);
+            });
+            let crate::children::Exit::Code(code) = ended else { panic!("{ended}") };
+            std::process::exit(code);
         }
         for (code, wanted) in [("serving", 0), ("0", 1), ("75", 75), ("2", 2)] {
             let output = in_child::command(TEST).arg(format!("code={code}")).output().unwrap();

@@ -98,3 +98,79 @@ pub fn limit_memory(bytes: u64) -> Result<()> {
 pub fn is_single_threaded() -> io::Result<bool> {
     Ok(std::fs::read_dir("/proc/self/task")?.take(2).count() == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::in_child::in_child;
+
+    #[test]
+    fn everything_is_in_force() {
+        in_child("harden::tests::everything_is_in_force", || {
+            let parent = nix::unistd::getppid().as_raw();
+            let reached = apply(Some(parent)).unwrap();
+            assert!(nix::sys::prctl::get_no_new_privs().unwrap());
+            assert_eq!(nix::sys::prctl::get_pdeathsig().unwrap(), Some(Signal::SIGKILL));
+            assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            assert_eq!((soft, reached.descriptors), (hard, hard));
+            assert_eq!(map_writable_code(), reached.no_writable_code != Support::Enforced);
+        });
+    }
+
+    fn map_writable_code() -> bool {
+        let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, all, flags, -1, 0) };
+        mapped != libc::MAP_FAILED
+    }
+
+    #[test]
+    fn f7_others_of_the_same_user_cannot_look_in() {
+        in_child("harden::tests::f7_others_of_the_same_user_cannot_look_in", || {
+            if crate::identity::is_root() {
+                let stranger = crate::identity::Identity { uid: 61200, gid: 61201, groups: vec![] };
+                crate::identity::drop_to(&stranger).unwrap();
+            }
+            forbid_dumps().unwrap();
+            assert!(!nix::sys::prctl::get_dumpable().unwrap());
+            // The kernel gives the files of an undumpable process to root, so that only root reads them.
+            for file in ["environ", "mem", "maps"] {
+                let owner = std::fs::metadata(format!("/proc/self/{file}")).unwrap().uid();
+                assert_eq!(owner, 0, "{file}");
+            }
+            assert!(std::fs::File::open("/proc/self/environ").is_err());
+        });
+    }
+
+    #[test]
+    fn another_parent_means_that_ours_has_ended() {
+        in_child("harden::tests::another_parent_means_that_ours_has_ended", || {
+            let other = nix::unistd::getppid().as_raw() + 1;
+            assert!(matches!(die_with_parent(other), Err(Error::HandedOver(_))));
+        });
+    }
+
+    #[test]
+    fn memory_is_limited() {
+        in_child("harden::tests::memory_is_limited", || {
+            limit_memory(256 << 20).unwrap();
+            assert!(Vec::<u8>::new().try_reserve_exact(512 << 20).is_err());
+        });
+    }
+
+    #[test]
+    fn threads_are_counted() {
+        in_child("harden::tests::threads_are_counted", || {
+            assert!(is_single_threaded().unwrap());
+            let (hold, held) = std::sync::mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || held.recv());
+            assert!(!is_single_threaded().unwrap());
+            drop(hold);
+            thread.join().unwrap().unwrap_err();
+        });
+    }
+}

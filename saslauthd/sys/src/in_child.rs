@@ -3,6 +3,8 @@
 
 use std::process::{Command, Output};
 
+use crate::children::Exit;
+
 /// The extra filter by which a test knows that it is the child. It matches no test's name.
 const MARK: &str = "this-is-the-child";
 
@@ -19,7 +21,7 @@ pub(crate) fn argument(key: &str) -> Option<String> {
     })
 }
 
-/// The arguments that run the test of that full name (`module::tests::name`) alone, on the main thread.
+/// The arguments that run the test of that full name (`module::tests::name`) and no other.
 pub(crate) fn arguments(test: &str) -> [&str; 5] {
     [test, MARK, "--exact", "--nocapture", "--test-threads=1"]
 }
@@ -36,22 +38,41 @@ pub(crate) fn command(test: &str) -> Command {
 pub(crate) fn wants_success(test: &str, output: &Output) {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    let ran = text.contains("1 passed") || text.contains(REACHED);
-    assert!(output.status.success() && ran, "{test}: {}\n{text}{errors}", output.status);
+    let passed = output.status.success() && text.contains("1 passed");
+    assert!(passed, "{test}: {}\n{text}{errors}", output.status);
 }
 
-const REACHED: &str = "reached the end";
-
-/// Ends a child under seccomp at once, before the test program does things that its list may not know.
-pub(crate) fn leave() -> ! {
-    println!("{REACHED}");
-    std::process::exit(0)
+/// Runs `body` in a fork of this process, which has one thread, and says how that ended.
+///
+/// The test library runs every test on a thread of its own, and what is tested here belongs to a thread
+/// or refuses to work beside others.
+pub(crate) fn alone(body: impl FnOnce()) -> Exit {
+    // SAFETY: the one other thread of a child (see `command`) only waits for this one, so it holds no lock.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).expect("no orphans");
+        let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
+        leave(if passed { 0 } else { 101 });
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is to a live c_int.
+    let ended = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert_eq!(ended, pid);
+    crate::children::exit_of(status)
 }
 
-/// In the parent: runs `test` in a child and wants it to pass. In the child: runs `body`.
+/// Ends a fork without running what the test program registered for its own end.
+fn leave(code: i32) -> ! {
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+    // SAFETY: _exit takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// In the parent: runs `test` in a child and wants it to pass. In the child: runs `body` alone.
 pub(crate) fn in_child(test: &str, body: impl FnOnce()) {
     if am_child() {
-        body();
+        assert_eq!(alone(body), Exit::Code(0));
     } else {
         wants_success(test, &command(test).output().expect("the test program starts again"));
     }

@@ -114,3 +114,55 @@ fn readiness(polled: &PollFd<'_>) -> Readiness {
         Some(false) => Readiness::Idle,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_child::in_child;
+
+    fn drain(signals: &Signals) -> Vec<Signal> {
+        std::iter::from_fn(|| signals.read().unwrap()).collect()
+    }
+
+    #[test]
+    fn signals_become_readable() {
+        in_child("signals::tests::signals_become_readable", || {
+            let signals = Signals::block().unwrap();
+            let now = Some(Duration::ZERO);
+            assert_eq!(wait_readable(&[signals.as_fd()], now).unwrap(), [Readiness::Idle]);
+            assert_eq!(signals.read().unwrap(), None);
+            for signal in Signal::ALL {
+                nix::sys::signal::kill(nix::unistd::getpid(), signal.native()).unwrap();
+            }
+            assert_eq!(wait_readable(&[signals.as_fd()], now).unwrap(), [Readiness::Readable]);
+            let mut seen = drain(&signals);
+            seen.sort_unstable_by_key(|signal| signal.native() as i32);
+            let mut all = Signal::ALL;
+            all.sort_unstable_by_key(|signal| signal.native() as i32);
+            assert_eq!(seen, all);
+        });
+    }
+
+    #[test]
+    fn f11_a_storm_is_only_input() {
+        in_child("signals::tests::f11_a_storm_is_only_input", || {
+            let signals = Signals::block().unwrap();
+            for _ in 0..1000 {
+                for signal in Signal::ALL {
+                    nix::sys::signal::kill(nix::unistd::getpid(), signal.native()).unwrap();
+                }
+            }
+            assert_eq!(drain(&signals).len(), Signal::ALL.len());
+        });
+    }
+
+    #[test]
+    fn answers_stand_in_the_order_of_the_question() {
+        let (idle, _idle_end) = std::io::pipe().unwrap();
+        let (ready, mut writer) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut writer, b"x").unwrap();
+        let fds = [idle.as_fd(), ready.as_fd(), idle.as_fd()];
+        let answers = wait_readable(&fds, None).unwrap();
+        assert_eq!(answers, [Readiness::Idle, Readiness::Readable, Readiness::Idle]);
+    }
+}

@@ -198,3 +198,6 @@ fn address(name: &OsStr) -> Result<SocketAddr> {
     };
     address.map_err(Error::system("use NOTIFY_SOCKET"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,3 +247,6 @@ pub fn verify(identity: &Identity, kept: Kept) -> Result<()> {
 fn not_dropped(what: &str) -> Result<()> {
     Err(Error::NotConfined(format!("after dropping root, unexpected {what}")))
 }
+
+#[cfg(test)]
+mod tests;
