@@ -120,3 +120,6 @@ fn report(landlock: LandlockStatus, ruleset: &RulesetStatus) -> Result<Landlock>
 fn not_confined(error: RulesetError) -> Error {
     Error::NotConfined(format!("landlock: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,4 +103,4 @@ impl fmt::Display for Confinement {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
