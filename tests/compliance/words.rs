@@ -1,0 +1,37 @@
+//! Puts what a program did into one line that can stand beside its case.
+
+use harness::Ran;
+
+/// `exit 1; out "…"; err "…"` with what differs from run to run and from house to house taken out.
+pub(crate) fn tell(ran: &Ran) -> String {
+    let mut line = ran.end();
+    for (name, bytes) in [("out", &ran.stdout), ("err", &ran.stderr)] {
+        let text = plain(&String::from_utf8_lossy(bytes));
+        if !text.is_empty() {
+            line.push_str(&format!("; {name} \"{}\"", text.escape_debug()));
+        }
+    }
+    line
+}
+
+/// Without the words that name one house: a usage text becomes `<usage>`, a version text `<version>`, and
+/// process ids go.
+fn plain(text: &str) -> String {
+    let lower = text.to_lowercase();
+    if lower.contains("usage:") || lower.contains("usage\n") {
+        return "<usage>".to_owned();
+    }
+    if lower.contains("version") {
+        return "<version>".to_owned();
+    }
+    let lines: Vec<&str> = text.lines().map(without_ident).collect();
+    lines.join("\n")
+}
+
+/// A line without syslog's `saslauthd[123] :` before it.
+fn without_ident(line: &str) -> &str {
+    match line.split_once("] :") {
+        Some((ident, rest)) if ident.starts_with("saslauthd[") => rest,
+        _ => line,
+    }
+}
