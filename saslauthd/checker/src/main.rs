@@ -1,3 +1,6 @@
 //! saslauthd-checker
+mod cache;
 mod limiter;
+mod log;
+mod mapping;
 fn main() {}

@@ -1,0 +1,142 @@
+//! The event of one request, its fields in their fixed order.
+//!
+//! `login id=… outcome=… reason=… user="…" realm="…" service="…" backend=… scheme=… cache=… peer_uid=… peer_pid=…
+//! rip=… rip_source=… throttled=… ms=…`. What a client sent stands in quotes; everything behind the quotes is
+//! ours, so a log reader that matches from the start can be steered by no name.
+
+use std::fmt;
+
+use credentials::Scheme;
+use ipc::requests::{Peer, Source};
+use protocol::{Name, Quoted};
+
+use super::cyrus::Refusal;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Accepted.
+    Accept,
+    /// Refused, and the word why.
+    Refuse(&'static str),
+    /// Nobody knows, and the word why.
+    Unavailable(&'static str),
+}
+
+/// What the cache did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CacheUse {
+    /// It knew the answer.
+    Hit,
+    /// It was asked and did not.
+    Miss,
+    /// It was not asked.
+    Off,
+}
+
+/// Everything about one request that a log may hold.
+pub(crate) struct Event<'a> {
+    /// The decision's id: the process's and its number.
+    pub(crate) id: (u32, u64),
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// As looked up.
+    pub(crate) user: &'a Name,
+    /// As looked up.
+    pub(crate) realm: &'a Name,
+    /// As stated.
+    pub(crate) service: &'a Name,
+    /// The backend that decided.
+    pub(crate) backend: Option<&'a str>,
+    /// The scheme it compared.
+    pub(crate) scheme: Option<Scheme>,
+    /// The cache's part.
+    pub(crate) cache: CacheUse,
+    /// Who asked.
+    pub(crate) peer: Peer,
+    /// The mail client's address and whether it counts.
+    pub(crate) source: Source,
+    /// The class of limit that refused.
+    pub(crate) throttled: Option<&'static str>,
+    /// Microseconds from arrival to decision.
+    pub(crate) micros: u64,
+}
+
+impl Event<'_> {
+    /// Outcome and reason as words.
+    fn words(&self) -> (&'static str, &'static str) {
+        match self.outcome {
+            Outcome::Accept => ("accept", "-"),
+            Outcome::Refuse(reason) => ("refuse", reason),
+            Outcome::Unavailable(reason) => ("unavailable", reason),
+        }
+    }
+
+    /// Cyrus's line, of a refused request.
+    pub(super) fn cyrus(&self) -> Option<Refusal<'_>> {
+        let Outcome::Refuse(reason) = self.outcome else { return None };
+        Some(Refusal {
+            user: self.user,
+            service: self.service,
+            realm: self.realm,
+            source: self.source,
+            mechanism: self.backend.unwrap_or("-"),
+            reason,
+        })
+    }
+
+    /// Fields of the journal; quoted where a client had a say.
+    pub(super) fn journal_fields(&self) -> Vec<(&'static str, String)> {
+        let (outcome, reason) = self.words();
+        vec![
+            ("SASLAUTHD_ID", format!("{:08x}-{:x}", self.id.0, self.id.1)),
+            ("SASLAUTHD_OUTCOME", outcome.into()),
+            ("SASLAUTHD_REASON", reason.into()),
+            ("SASLAUTHD_USER", Quoted(self.user.as_bytes()).to_string()),
+            ("SASLAUTHD_REALM", Quoted(self.realm.as_bytes()).to_string()),
+            ("SASLAUTHD_SERVICE", Quoted(self.service.as_bytes()).to_string()),
+            ("SASLAUTHD_BACKEND", self.backend.unwrap_or("-").into()),
+            ("SASLAUTHD_PEER_UID", self.peer.uid.to_string()),
+            ("SASLAUTHD_RIP", Rip(self.source).to_string()),
+        ]
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (outcome, reason) = self.words();
+        write!(
+            f,
+            "login id={:08x}-{:x} outcome={outcome} reason={reason} user={} realm={} service={}",
+            self.id.0, self.id.1, self.user, self.realm, self.service
+        )?;
+        let cache = match self.cache {
+            CacheUse::Hit => "hit",
+            CacheUse::Miss => "miss",
+            CacheUse::Off => "off",
+        };
+        let scheme = self.scheme.map_or("-", Scheme::as_str);
+        write!(f, " backend={} scheme={scheme} cache={cache}", self.backend.unwrap_or("-"))?;
+        write!(f, " peer_uid={} peer_pid={}", self.peer.uid, self.peer.pid)?;
+        let source = match self.source {
+            Source::Absent => "none",
+            Source::Stated(_) => "stated",
+            Source::Ignored(_) => "ignored",
+        };
+        write!(f, " rip={} rip_source={source}", Rip(self.source))?;
+        write!(f, " throttled={}", self.throttled.unwrap_or("-"))?;
+        write!(f, " ms={}.{:03}", self.micros / 1000, self.micros % 1000)
+    }
+}
+
+/// The address alone, or `-`.
+struct Rip(Source);
+
+impl fmt::Display for Rip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Source::Absent => f.write_str("-"),
+            Source::Stated(address) | Source::Ignored(address) => write!(f, "{}", address.ip),
+        }
+    }
+}
