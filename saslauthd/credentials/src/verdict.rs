@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn plain(text: &str) -> Verifier {
-        Verifier::plaintext(text.as_bytes()).ok().expect("a verifier")
+        Verifier::plaintext(text.as_bytes()).expect("a verifier")
     }
 
     #[test]
