@@ -8,6 +8,9 @@ use crate::children::Exit;
 /// The extra filter by which a test knows that it is the child. It matches no test's name.
 const MARK: &str = "this-is-the-child";
 
+/// How a test that did not happen says so.
+const SKIPPED: &str = "SKIPPED";
+
 /// Whether this process was started by [`command`].
 pub(crate) fn am_child() -> bool {
     std::env::args().any(|argument| argument == MARK)
@@ -38,6 +41,9 @@ pub(crate) fn command(test: &str) -> Command {
 pub(crate) fn wants_success(test: &str, output: &Output) {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
+    for line in errors.lines().filter(|line| line.starts_with(SKIPPED)) {
+        eprintln!("{test}: {line}");
+    }
     let passed = output.status.success() && text.contains("1 passed");
     assert!(passed, "{test}: {}\n{text}{errors}", output.status);
 }
@@ -80,6 +86,6 @@ pub(crate) fn in_child(test: &str, body: impl FnOnce()) {
 
 /// Says loudly that a test did not happen. On CI that is a failure.
 pub(crate) fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
+    eprintln!("{SKIPPED}: {why}");
     assert!(std::env::var_os("CI").is_none(), "on CI nothing may be skipped: {why}");
 }

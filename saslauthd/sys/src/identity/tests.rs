@@ -190,8 +190,10 @@ fn f10_surplus_groups_and_capabilities_are_noticed() {
 #[test]
 fn without_root_staying_the_same_is_a_drop() {
     in_child("identity::tests::without_root_staying_the_same_is_a_drop", || {
-        if is_root() {
+        if may_change().unwrap() {
             drop_to(&stranger(&[42])).unwrap();
+        } else if is_root() {
+            return skip("a root that cannot change user has nobody to stay");
         }
         let who = current().unwrap();
         drop_to(&who).unwrap();
