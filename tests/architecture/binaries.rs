@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use tests::executable;
+use harness::subject::built;
 
 #[test]
 fn the_listener_links_no_library_that_reads_secrets() {
@@ -17,6 +17,6 @@ fn the_listener_links_no_library_that_reads_secrets() {
 }
 
 fn ldd(name: &str) -> String {
-    let output = Command::new("ldd").arg(executable(name)).output().expect("ldd runs");
+    let output = Command::new("ldd").arg(built(name)).output().expect("ldd runs");
     String::from_utf8(output.stdout).expect("ldd prints text")
 }

@@ -1,2 +1,26 @@
-//! Placeholder.
-fn main() {}
+//! The bench: ours beside Debian's saslauthd in one run, row by row in turn, and a table of ratios.
+//!
+//! `cargo run --release -p tests --bin bench [-- SECONDS]`, as root on an otherwise idle machine. It prints; it
+//! asserts nothing about time. Every reply is checked, and a wrong one is printed in its row.
+
+// What is outside the product may end loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod accounts;
+mod flood;
+mod load;
+mod memory;
+mod rows;
+
+use std::time::Duration;
+
+fn main() {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let measured = Duration::from_secs_f64(seconds);
+    println!("each figure: {seconds} s after 0.5 s of warm-up, one connection a login\n");
+    rows::ceiling(measured);
+    rows::throughput(measured);
+    rows::crypt_alone(measured);
+    flood::flood(measured);
+    flood::idle(measured);
+}
