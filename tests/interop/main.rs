@@ -1,1 +1,89 @@
-//! Placeholder.
+//! Interop: the mail programs of Debian ask a saslauthd, in every situation that a mail host gets into.
+//!
+//! Runs as root, once for Debian's saslauthd and once for ours (`UNDER_TEST=theirs` or `ours` for one of them),
+//! each peer in its own namespace. Words on the command line choose peers by name. Prints what every peer told
+//! its own client, and writes the same to `interop-table.md` in the build directory. A peer that this machine
+//! lacks is skipped loudly, and a failure with `CI=true`. Must never call an answer expected because it came.
+
+mod daemon;
+mod ours;
+mod run;
+mod situation;
+mod stand_in;
+mod table;
+mod theirs;
+
+#[path = "../peers/mod.rs"]
+mod peers;
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+
+use harness::Subject;
+use peers::Peer;
+use run::Report;
+
+/// Peers mostly wait for a frozen daemon, so that more of them than cores are asked at once.
+const AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let (flags, words): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
+    let mut chosen = peers::all();
+    chosen.retain(|peer| words.is_empty() || words.iter().any(|word| peer.name().contains(word)));
+    let mut out = io::stdout().lock();
+    if flags.iter().any(|flag| flag == "--list") {
+        for peer in &chosen {
+            let _ = writeln!(out, "{}: test", peer.name());
+        }
+        return ExitCode::SUCCESS;
+    }
+    if chosen.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let subjects = Subject::selected();
+    let reports = ask_all(&chosen, &subjects);
+    let text = table::render(&reports, &subjects);
+    let path = peers::fetch::target().join("interop-table.md");
+    let _ = writeln!(out, "{text}\nwritten to {}", path.display());
+    if let Err(why) = std::fs::write(&path, &text) {
+        return fail(&format!("{}: {why}", path.display()));
+    }
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    if reports.iter().any(|report| report.failed(ci)) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn ask_all(peers: &[Box<dyn Peer>], subjects: &[Subject]) -> Vec<Report> {
+    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..peers.len()).collect());
+    let reports = Mutex::new(Vec::new());
+    let next = || queue.lock().ok()?.pop_front();
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(peer) = next().and_then(|at| peers.get(at)) {
+                    let report = run::ask(peer.as_ref(), subjects);
+                    let _ = writeln!(io::stderr(), "interop: {}", report.summary());
+                    if let Ok(mut reports) = reports.lock() {
+                        reports.push(report);
+                    }
+                }
+            });
+        }
+    });
+    let mut reports = reports.into_inner().unwrap_or_default();
+    let place = |report: &Report| peers.iter().position(|peer| peer.name() == report.peer);
+    reports.sort_by_key(place);
+    reports
+}
+
+fn fail(why: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "interop: {why}");
+    ExitCode::FAILURE
+}

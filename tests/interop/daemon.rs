@@ -1,0 +1,129 @@
+//! What the tests do to a daemon, whichever it is: start, stop, break its accounts, freeze it.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+
+use harness::{Subject, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::ours::Ours;
+use crate::peers::namespace::Namespace;
+use crate::peers::{ALICE, ALICE_IN_REALM, Failure, Result, Socket, pwcheck};
+use crate::stand_in::StandIn;
+use crate::theirs::Theirs;
+
+/// Where Debian's clients look for the mux socket.
+pub(crate) const MUX: &str = "/run/saslauthd/mux";
+/// The accounts of both daemons.
+pub(crate) const SASLDB: &str = "/etc/sasldb2";
+
+/// The daemon of a subject, not yet running; a stand-in where Debian's has no such socket.
+pub(crate) fn of(subject: Subject, world: &Namespace, socket: Socket) -> Box<dyn Daemon + '_> {
+    match (subject, socket) {
+        (Subject::Ours, _) => Box::new(Ours::new(world, socket)),
+        (Subject::Theirs, Socket::Mux) => Box::new(Theirs::new(world)),
+        (Subject::Theirs, Socket::Pwcheck) => Box::new(StandIn::new(world.path(pwcheck::PATH))),
+    }
+}
+
+/// How a daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Asked to; its socket goes with it.
+    Orderly,
+    /// Killed; its socket stays behind.
+    Abrupt,
+}
+
+/// How much of a daemon stops moving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freeze {
+    /// Every process, as a machine out of memory does it.
+    Whole,
+    /// Only what stands behind the process that clients talk to, where there is such a thing.
+    Backend,
+}
+
+/// A daemon under test.
+pub(crate) trait Daemon {
+    /// Starts it and waits until it accepts connections.
+    fn start(&mut self) -> Result<()>;
+    /// Ends it and waits for the end.
+    fn stop(&mut self, end: End) -> Result<()>;
+    /// Stops processes; connections are still accepted by the kernel.
+    fn freeze(&self, what: Freeze) -> Result<()>;
+    /// Lets them go on.
+    fn thaw(&self) -> Result<()>;
+}
+
+/// Makes the accounts with Debian's own tool.
+pub(crate) fn make_accounts(world: &Namespace) -> Result<()> {
+    let alice = format!("printf '%s' '{}' | saslpasswd2 -p -c alice", ALICE.password);
+    let other = format!(
+        "printf '%s' '{}' | saslpasswd2 -p -c -u example.org alice",
+        ALICE_IN_REALM.password
+    );
+    let rights = format!("chgrp sasl {SASLDB}; chmod 640 {SASLDB}; cp -p {SASLDB} {SASLDB}.good");
+    world.shell(&format!("{alice}\n{other}\n{rights}")).map(drop)
+}
+
+/// Puts bytes that are no database where the accounts were, as a full disk or a bad copy would.
+pub(crate) fn break_accounts(world: &Namespace) -> Result<()> {
+    replace_accounts(world, &format!("printf 'no database at all' >{SASLDB}.new"))
+}
+
+/// Puts the accounts back.
+pub(crate) fn mend_accounts(world: &Namespace) -> Result<()> {
+    replace_accounts(world, &format!("cat {SASLDB}.good >{SASLDB}.new"))
+}
+
+fn replace_accounts(world: &Namespace, make: &str) -> Result<()> {
+    let rights = format!("chgrp sasl {SASLDB}.new; chmod 640 {SASLDB}.new");
+    world.shell(&format!("{make}\n{rights}\nmv {SASLDB}.new {SASLDB}")).map(drop)
+}
+
+/// Waits until something accepts on a Unix socket of the namespace.
+pub(crate) fn await_socket(world: &Namespace, path: &str, log: &str) -> Result<()> {
+    if wait_until(|| UnixStream::connect(world.path(path)).is_ok()) {
+        return Ok(());
+    }
+    let said = read_log(world, log);
+    Err(Failure::Broken(format!("nothing listens on {path}: {}", said.trim_end())))
+}
+
+/// What a server started as `name` has printed.
+pub(crate) fn read_log(world: &Namespace, name: &str) -> String {
+    let log = fs::read(world.path(&format!("/var/log/{name}.out"))).unwrap_or_default();
+    String::from_utf8_lossy(&log).into_owned()
+}
+
+/// Sends a signal to every process of the namespace whose name starts with `name`.
+pub(crate) fn signal(world: &Namespace, name: &str, signal: Signal) -> Result<()> {
+    let processes = world.processes(name);
+    if processes.is_empty() {
+        return Err(Failure::Broken(format!("no process {name} to send {signal} to")));
+    }
+    for process in processes {
+        let _ = kill(process, signal);
+    }
+    Ok(())
+}
+
+/// Ends the processes of the namespace called `name…`, of which `leader` is told first.
+pub(crate) fn end(world: &Namespace, name: &str, how: End, leader: Option<Pid>) -> Result<()> {
+    match (how, leader) {
+        (End::Orderly, Some(leader)) => {
+            let _ = kill(leader, Signal::SIGTERM);
+        }
+        (End::Orderly, None) => signal(world, name, Signal::SIGTERM)?,
+        (End::Abrupt, _) => signal(world, name, Signal::SIGKILL)?,
+    }
+    if wait_until(|| world.processes(name).is_empty()) {
+        return Ok(());
+    }
+    Err(Failure::Broken(format!(
+        "{name} is still there {} s after {how:?} end",
+        harness::PATIENCE.as_secs()
+    )))
+}

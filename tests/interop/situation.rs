@@ -1,0 +1,115 @@
+//! The situations, and what each must end in.
+
+use std::time::Duration;
+
+use harness::Subject;
+
+use crate::peers::{ALICE, ALICE_IN_REALM, Account, NOBODY, Peer, Socket, Verdict};
+
+/// What is going on when a peer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Situation {
+    /// All is well and the password right.
+    Right,
+    /// The same for a name with a realm of its own.
+    Realm,
+    /// The password of another account.
+    Wrong,
+    /// A name that the daemon doesn't know.
+    Unknown,
+    /// The daemon's accounts are no database any more.
+    Broken,
+    /// The daemon stands still for a while and then goes on.
+    Slow,
+    /// The daemon, or what stands behind it, does not go on.
+    Hung,
+    /// The daemon was killed and its socket is still there.
+    Killed,
+    /// The daemon was stopped and its socket is gone.
+    Down,
+    /// A scripted daemon reads the request and closes: proves the peer, whatever the daemon under test does.
+    Closed,
+    /// After all that the daemon is back: the peer must be whole.
+    Back,
+}
+
+/// In the order in which they are run and printed.
+pub(crate) const ALL: [Situation; 11] = [
+    Situation::Right,
+    Situation::Realm,
+    Situation::Wrong,
+    Situation::Unknown,
+    Situation::Broken,
+    Situation::Slow,
+    Situation::Hung,
+    Situation::Killed,
+    Situation::Down,
+    Situation::Closed,
+    Situation::Back,
+];
+
+impl Situation {
+    /// The heading of its column.
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Self::Right => "right password",
+            Self::Realm => "right, user@realm",
+            Self::Wrong => "wrong password",
+            Self::Unknown => "unknown user",
+            Self::Broken => "accounts damaged",
+            Self::Slow => "1.5 s late",
+            Self::Hung => "hung",
+            Self::Killed => "daemon killed",
+            Self::Down => "daemon down",
+            Self::Closed => "closed unanswered",
+            Self::Back => "daemon back",
+        }
+    }
+
+    /// Who logs in, and with what.
+    pub(crate) fn credentials(self) -> Account {
+        match self {
+            Self::Realm => ALICE_IN_REALM,
+            Self::Wrong => Account { password: ALICE_IN_REALM.password, ..ALICE },
+            Self::Unknown => NOBODY,
+            _ => ALICE,
+        }
+    }
+
+    /// Why it is not run for this peer and daemon; none when it is.
+    pub(crate) fn exempt(self, peer: &dyn Peer, subject: Subject) -> Option<&'static str> {
+        match (self, peer.socket(), subject) {
+            (Self::Realm, Socket::Pwcheck, _) => Some("no realm in pwcheck"),
+            (Self::Broken, Socket::Pwcheck, Subject::Theirs) => Some("stand-in has no accounts"),
+            _ => None,
+        }
+    }
+
+    /// How long to wait for the peer's word.
+    pub(crate) fn patience(self, subject: Subject) -> Duration {
+        match (self, subject) {
+            // No libsasl2 client ever gives up on the original; this long shows it.
+            (Self::Hung, Subject::Theirs) => Duration::from_secs(3),
+            _ => Duration::from_secs(20),
+        }
+    }
+
+    /// The verdict that the peer's client must reach.
+    pub(crate) fn expected(self, peer: &dyn Peer, route: &str, subject: Subject) -> Verdict {
+        let outage = if peer.tells_outage(route) { Verdict::Temporary } else { Verdict::Refused };
+        match (self, subject) {
+            (Self::Right | Self::Realm | Self::Slow | Self::Back, _) => Verdict::Accepted,
+            (Self::Wrong | Self::Unknown, _) => Verdict::Refused,
+            // The original says `NO` when it can't read its accounts, and waits for what hangs.
+            (Self::Broken, Subject::Theirs) => Verdict::Refused,
+            (Self::Hung, Subject::Theirs) => Verdict::Silent,
+            (Self::Broken | Self::Hung, Subject::Ours) => outage,
+            (Self::Killed | Self::Down | Self::Closed, _) => outage,
+        }
+    }
+
+    /// Whether it is an outage, of which some peers can't tell their clients.
+    pub(crate) fn is_outage(self) -> bool {
+        matches!(self, Self::Broken | Self::Hung | Self::Killed | Self::Down | Self::Closed)
+    }
+}

@@ -1,0 +1,42 @@
+//! Debian's saslauthd, with sasldb as its backend.
+
+use nix::sys::signal::Signal;
+
+use crate::daemon::{self, Daemon, End, Freeze, MUX};
+use crate::peers::Result;
+use crate::peers::namespace::Namespace;
+
+const NAME: &str = "saslauthd";
+
+/// The original.
+pub(crate) struct Theirs<'a> {
+    world: &'a Namespace,
+}
+
+impl<'a> Theirs<'a> {
+    /// Not yet running.
+    pub(crate) fn new(world: &'a Namespace) -> Self {
+        Self { world }
+    }
+}
+
+impl Daemon for Theirs<'_> {
+    fn start(&mut self) -> Result<()> {
+        let arguments = ["-a", "sasldb", "-m", "/run/saslauthd", "-n", "5", "-d"];
+        self.world.spawn(NAME, "/usr/sbin/saslauthd", &arguments)?;
+        daemon::await_socket(self.world, MUX, NAME)
+    }
+
+    fn stop(&mut self, end: End) -> Result<()> {
+        let leader = self.world.processes(NAME).into_iter().min();
+        daemon::end(self.world, NAME, end, leader)
+    }
+
+    fn freeze(&self, _what: Freeze) -> Result<()> {
+        daemon::signal(self.world, NAME, Signal::SIGSTOP)
+    }
+
+    fn thaw(&self) -> Result<()> {
+        daemon::signal(self.world, NAME, Signal::SIGCONT)
+    }
+}

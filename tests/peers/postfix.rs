@@ -1,0 +1,97 @@
+//! Postfix, whose smtpd asks through libsasl2 (`smtpd_sasl_type = cyrus`).
+
+use super::dialogue::smtp;
+use super::namespace::Namespace;
+use super::{Heard, Peer, Question, Result, Verdict};
+
+/// Postfix of Debian.
+pub(crate) struct Postfix;
+
+const PORT: u16 = 25;
+
+const MAIN_CF: &str = "\
+compatibility_level = 3.6
+queue_directory = /var/spool/postfix
+data_directory = /var/lib/postfix
+daemon_directory = /usr/lib/postfix/sbin
+shlib_directory = /usr/lib/postfix
+command_directory = /usr/sbin
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mail.example.test
+mydestination =
+alias_maps =
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+maillog_file = /var/log/postfix.log
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd
+smtpd_error_sleep_time = 0
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+";
+
+const MASTER_CF: &str = "\
+smtp      inet      n - n - - smtpd
+anvil     unix      - - n - 1 anvil
+rewrite   unix      - - n - - trivial-rewrite
+proxymap  unix      - - n - - proxymap
+postlog   unix-dgram n - n - 1 postlogd
+";
+
+/// Debian's Postfix looks in `sasl/` of its own settings and ignores `cyrus_sasl_config_path`.
+const SMTPD_CONF: &str = "\
+pwcheck_method: saslauthd
+saslauthd_path: /run/saslauthd/mux
+mech_list: PLAIN LOGIN
+";
+
+const MEANINGS: [(&str, Verdict); 3] = [
+    ("235 2.7.0", Verdict::Accepted),
+    ("535 5.7.8", Verdict::Refused),
+    ("454 4.7.0", Verdict::Temporary),
+];
+
+impl Peer for Postfix {
+    fn name(&self) -> &'static str {
+        "postfix"
+    }
+
+    fn packages(&self) -> &'static [&'static str] {
+        &["postfix"]
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["/usr/lib/postfix/sbin/master", "/usr/lib/postfix/sbin/smtpd"]
+    }
+
+    fn routes(&self) -> &'static [&'static str] {
+        &["PLAIN", "LOGIN"]
+    }
+
+    fn tells_outage(&self, _route: &str) -> bool {
+        true
+    }
+
+    fn service(&self, _route: &str) -> &'static str {
+        "smtp"
+    }
+
+    fn start(&self, world: &Namespace) -> Result<()> {
+        world.write("/etc/postfix/main.cf", MAIN_CF)?;
+        world.write("/etc/postfix/master.cf", MASTER_CF)?;
+        world.write("/etc/postfix/sasl/smtpd.conf", SMTPD_CONF)?;
+        world.shell(
+            "install -d -o postfix /var/lib/postfix
+             install -d /var/spool/postfix /var/spool/postfix/pid
+             install -d -o postfix -m 700 /var/spool/postfix/private
+             install -d -o postfix -g postdrop -m 710 /var/spool/postfix/public",
+        )?;
+        world.spawn("postfix", "/usr/lib/postfix/sbin/master", &["-d"])?;
+        world.await_port(PORT, "postfix")
+    }
+
+    fn ask(&self, world: &Namespace, question: Question<'_>) -> Result<Heard> {
+        smtp(world, PORT, question, &MEANINGS)
+    }
+}
