@@ -1,6 +1,8 @@
 //! saslauthd-checker
+mod backends;
 mod cache;
 mod limiter;
 mod log;
 mod mapping;
+mod pool;
 fn main() {}

@@ -1,0 +1,365 @@
+//! The backends of this house behind one question: what do you know of this user in this realm?
+//!
+//! Runs in the checker. All answer from memory or from a SQLite file within some microseconds, so the loop asks them
+//! inline. It trusts no file: one that can't be read is [`Lookup::Unavailable`], and why is kept for the operator.
+
+use std::path::Path;
+
+use accounts::query::{Asked, Query, Slot, Template};
+use accounts::{Found, Restrictions, UnixTime};
+use credentials::sasldb::Database;
+use credentials::shadow::{Rules, ShadowFile};
+use credentials::{
+    Argon2Settings, Entry, LongPasswords, Lookup, Policy, Scheme, Shape, Trouble, Verifier,
+    WeakSchemes,
+};
+use ipc::config::{self, BackendKind, Hashing};
+use protocol::Name;
+
+use crate::mapping::Identity;
+
+/// One backend, and how it has been.
+pub(crate) struct Backend {
+    name: Box<str>,
+    kind: Kind,
+    health: Health,
+}
+
+enum Kind {
+    Shadow(ShadowFile),
+    Sasldb { file: Box<Database>, default_realm: Name },
+    Sqlite { accounts: Box<accounts::Backend>, shape: Shape },
+    Query { query: Box<Query>, shape: Shape, realm: RealmUse },
+}
+
+/// How a backend has been, for the operator.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// Why it can't be asked; `None` while it works.
+    pub(crate) trouble: Option<Trouble>,
+    /// Since when, in seconds since 1970.
+    pub(crate) since: u64,
+    /// Lookups that found nobody knows.
+    pub(crate) failures: u64,
+    /// All lookups.
+    pub(crate) lookups: u64,
+}
+
+/// What a change of health is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// None.
+    Same,
+    /// It stopped working, or has another trouble.
+    Worse,
+    /// It works again.
+    Better,
+}
+
+/// What a realm means to a backend. Names that are one account to a backend must share their limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RealmUse {
+    /// It looks users up by name alone.
+    Ignored,
+    /// It looks them up in their realm.
+    Own,
+    /// The same, unless the user has a domain of its own.
+    Domain,
+    /// The same, and where there is none in this one.
+    Default(Name),
+}
+
+/// What is in force for stored hashes.
+pub(crate) fn policy(hashing: &Hashing) -> Policy {
+    let allowed = hashing.weak.iter().flat_map(|word| schemes(word));
+    Policy {
+        max_memory_kib: u64::from(hashing.max_memory_kib),
+        max_millis: u64::from(hashing.max_ms),
+        weak: allowed.fold(WeakSchemes::default(), WeakSchemes::allow),
+        long_passwords: if hashing.truncate {
+            LongPasswords::Truncate
+        } else {
+            LongPasswords::Refuse
+        },
+    }
+}
+
+/// The config's words stand for families.
+fn schemes(word: &str) -> Vec<Scheme> {
+    match word {
+        "des" => vec![Scheme::DesCrypt],
+        "bsdi" => vec![Scheme::BsdiCrypt],
+        "nt" => vec![Scheme::NtHash],
+        "md5" => vec![Scheme::Md5, Scheme::SaltedMd5],
+        _ => Scheme::from_word(word).into_iter().collect(),
+    }
+}
+
+/// The settings of new hashes.
+pub(crate) fn argon2(hashing: &Hashing) -> Argon2Settings {
+    Argon2Settings {
+        memory_kib: hashing.argon2_memory_kib,
+        iterations: hashing.argon2_passes,
+        lanes: 1,
+    }
+}
+
+impl Backend {
+    /// Prepares a backend; its file may be missing still.
+    ///
+    /// # Errors
+    /// For a query that can't be asked, and without random bytes.
+    pub(crate) fn open(config: &config::Backend, hashing: &Hashing) -> Result<Self, Trouble> {
+        let policy = policy(hashing);
+        let shape = || Shape::argon2id(&argon2(hashing));
+        let kind = match &config.kind {
+            BackendKind::Shadow { path, cyrus_states } => {
+                let rules = if *cyrus_states { Rules::Cyrus } else { Rules::Strict };
+                Kind::Shadow(ShadowFile::new(path, rules, policy))
+            }
+            BackendKind::Sasldb { path, default_realm } => {
+                let default_realm = Name::new(default_realm.as_bytes()).map_err(|why| {
+                    Trouble::new(format!("{}: default realm: {why}", config.name))
+                })?;
+                Kind::Sasldb { file: Box::new(Database::new(path, policy)?), default_realm }
+            }
+            BackendKind::Sqlite { path } => {
+                let accounts = accounts::Backend::new(Path::new(path), policy, shape());
+                Kind::Sqlite { accounts: Box::new(accounts), shape: shape() }
+            }
+            BackendKind::Query { path, query } => {
+                let template = Template::compile(query)
+                    .map_err(|why| Trouble::new(format!("{}: query: {why}", config.name)))?;
+                let realm = realm_use(&template);
+                let query = Query::new(Path::new(path), template, policy, shape());
+                Kind::Query { query: Box::new(query), shape: shape(), realm }
+            }
+        };
+        Ok(Self { name: printable(&config.name), kind, health: Health::default() })
+    }
+
+    /// Its name, fit for a log line without quotes.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it reads, as the config calls it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Shadow(_) => "shadow",
+            Kind::Sasldb { .. } => "sasldb",
+            Kind::Sqlite { .. } => "sqlite",
+            Kind::Query { .. } => "query",
+        }
+    }
+
+    /// How it has been.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What a realm means to it.
+    pub(crate) fn realm_use(&self) -> RealmUse {
+        match &self.kind {
+            Kind::Shadow(_) => RealmUse::Ignored,
+            Kind::Sasldb { default_realm, .. } => RealmUse::Default(default_realm.clone()),
+            Kind::Sqlite { .. } => RealmUse::Own,
+            Kind::Query { realm, .. } => realm.clone(),
+        }
+    }
+
+    /// What it knows, and whether its health changed.
+    pub(crate) fn lookup(
+        &mut self,
+        identity: &Identity,
+        service: &Name,
+        wall: u64,
+    ) -> (Lookup<Found>, Change) {
+        let found = self.ask(identity, service, wall);
+        self.health.lookups += 1;
+        let change = match &found {
+            Lookup::Unavailable(trouble) => {
+                self.health.failures += 1;
+                self.note(Some(trouble.clone()), wall)
+            }
+            _ if self.health.trouble.is_some() => self.note(None, wall),
+            _ => Change::Same,
+        };
+        (found, change)
+    }
+
+    fn ask(&mut self, identity: &Identity, service: &Name, wall: u64) -> Lookup<Found> {
+        let seconds = i64::try_from(wall).unwrap_or(i64::MAX);
+        let (user, realm) = (identity.user.as_bytes(), identity.realm.as_bytes());
+        match &mut self.kind {
+            Kind::Shadow(file) => plain(file.lookup(user, seconds / 86_400)),
+            Kind::Sasldb { file, default_realm } => {
+                let realm = if realm.is_empty() { default_realm.as_bytes() } else { realm };
+                plain(file.lookup(user, realm))
+            }
+            Kind::Sqlite { accounts, .. } => accounts.lookup(user, realm, UnixTime(seconds)),
+            Kind::Query { query, .. } => {
+                let asked = Asked { user, realm, service: service.as_bytes() };
+                query.lookup(&asked, UnixTime(seconds))
+            }
+        }
+    }
+
+    /// Whether it works now, without a user's name; for the start and the status.
+    pub(crate) fn probe(&mut self, wall: u64) -> Change {
+        let trouble = match &mut self.kind {
+            Kind::Shadow(file) => file.majority().err(),
+            Kind::Sasldb { file, .. } => file.trouble(),
+            Kind::Sqlite { accounts, .. } => accounts.health().err(),
+            Kind::Query { query, .. } => query.health().err(),
+        };
+        self.note(trouble, wall)
+    }
+
+    fn note(&mut self, trouble: Option<Trouble>, wall: u64) -> Change {
+        if self.health.trouble == trouble {
+            return Change::Same;
+        }
+        let change = if trouble.is_some() { Change::Worse } else { Change::Better };
+        self.health.trouble = trouble;
+        self.health.since = wall;
+        change
+    }
+
+    /// What an unknown user is compared with, so that nobody learns from the time that nobody has that name.
+    pub(crate) fn stand_in(&mut self) -> Verifier {
+        match &mut self.kind {
+            Kind::Shadow(file) => match file.majority() {
+                Ok(shape) => Verifier::stand_in(&shape),
+                Err(_) => Verifier::stand_in(&Shape::yescrypt()),
+            },
+            Kind::Sasldb { file, .. } => file.stand_in(),
+            Kind::Sqlite { shape, .. } | Kind::Query { shape, .. } => Verifier::stand_in(shape),
+        }
+    }
+
+    /// Counts again what most accounts' hashes look like, where nothing else notices: a few milliseconds, now and
+    /// then.
+    pub(crate) fn take_census(&mut self) {
+        if let Kind::Sqlite { accounts, shape } = &mut self.kind
+            && let Ok(census) = accounts.census()
+            && let Some(majority) = census.majority()
+            && shape != majority
+        {
+            *shape = majority.clone();
+            accounts.set_stand_in(majority.clone());
+        }
+    }
+}
+
+/// What several backends, asked one after the other, make of a realm.
+pub(crate) fn shared_use(uses: impl IntoIterator<Item = RealmUse>) -> RealmUse {
+    uses.into_iter().fold(RealmUse::Own, |all, one| match (all, one) {
+        (RealmUse::Ignored, _) | (_, RealmUse::Ignored) => RealmUse::Ignored,
+        (RealmUse::Default(_), RealmUse::Domain) | (RealmUse::Domain, RealmUse::Default(_)) => {
+            RealmUse::Ignored
+        }
+        (RealmUse::Domain, _) | (_, RealmUse::Domain) => RealmUse::Domain,
+        (RealmUse::Default(realm), _) | (_, RealmUse::Default(realm)) => RealmUse::Default(realm),
+        (RealmUse::Own, RealmUse::Own) => RealmUse::Own,
+    })
+}
+
+/// User and realm by which failures are counted: names that a chain can't tell apart are one.
+pub(crate) fn counted<'a>(identity: &'a Identity, realm: &'a RealmUse) -> (&'a [u8], &'a [u8]) {
+    let user = identity.user.as_bytes();
+    match realm {
+        RealmUse::Ignored => (user, b""),
+        RealmUse::Domain if user.contains(&b'@') => (user, b""),
+        RealmUse::Default(default) if identity.realm.is_empty() => (user, default.as_bytes()),
+        _ => (user, identity.realm.as_bytes()),
+    }
+}
+
+/// A query tells realms apart only where one is bound; `%d` is the realm when the user has none of its own.
+fn realm_use(template: &Template) -> RealmUse {
+    if template.slots().contains(&Slot::Realm) {
+        RealmUse::Own
+    } else if template.slots().contains(&Slot::Domain) {
+        RealmUse::Domain
+    } else {
+        RealmUse::Ignored
+    }
+}
+
+fn plain(found: Lookup<Entry>) -> Lookup<Found> {
+    match found {
+        Lookup::Found(entry) => Lookup::Found(Found {
+            entry,
+            restrictions: Restrictions::default(),
+            own: None,
+            complaint: None,
+        }),
+        Lookup::NotFound => Lookup::NotFound,
+        Lookup::Unavailable(trouble) => Lookup::Unavailable(trouble),
+    }
+}
+
+/// Log fields without quotes hold graphic ASCII alone.
+fn printable(name: &str) -> Box<str> {
+    name.chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn realms_that_one_backend_of_a_chain_ignores_are_one_to_the_limits() {
+        let default = |text: &str| RealmUse::Default(Name::new(text.as_bytes()).unwrap());
+        let shared = |uses: &[RealmUse]| shared_use(uses.iter().cloned());
+        assert_eq!(shared(&[]), RealmUse::Own);
+        assert_eq!(shared(&[RealmUse::Own, default("x")]), default("x"));
+        assert_eq!(shared(&[default("x"), default("y")]), default("x"));
+        assert_eq!(shared(&[default("x"), RealmUse::Ignored, RealmUse::Own]), RealmUse::Ignored);
+        assert_eq!(shared(&[RealmUse::Domain, RealmUse::Own]), RealmUse::Domain);
+        assert_eq!(shared(&[RealmUse::Domain, default("x")]), RealmUse::Ignored);
+    }
+
+    #[test]
+    fn what_a_chain_cannot_tell_apart_is_counted_together() {
+        let name = |text: &str| Name::new(text.as_bytes()).unwrap();
+        let identity = |user, realm| Identity { user: name(user), realm: name(realm) };
+        let default = RealmUse::Default(name("host"));
+        let (bare, full, other) = (identity("a", ""), identity("a", "host"), identity("a", "x"));
+        assert_eq!(counted(&bare, &default), counted(&full, &default));
+        assert_ne!(counted(&bare, &default), counted(&other, &default));
+        assert_eq!(counted(&bare, &RealmUse::Ignored), counted(&other, &RealmUse::Ignored));
+        assert_ne!(counted(&bare, &RealmUse::Domain), counted(&other, &RealmUse::Domain));
+        let (own, own_too) = (identity("a@b", ""), identity("a@b", "x"));
+        assert_eq!(counted(&own, &RealmUse::Domain), counted(&own_too, &RealmUse::Domain));
+    }
+
+    #[test]
+    fn a_query_without_a_realm_ignores_realms() {
+        let of = |text: &str| realm_use(&Template::compile(text).unwrap());
+        assert_eq!(of("SELECT hash FROM users WHERE name = %u"), RealmUse::Ignored);
+        assert_eq!(of("SELECT hash FROM users WHERE name = %u AND realm = %r"), RealmUse::Own);
+        assert_eq!(of("SELECT hash FROM users WHERE name = %u AND domain = %d"), RealmUse::Domain);
+    }
+
+    #[test]
+    fn weak_words_are_families() {
+        let hashing = |weak: &[&str]| Hashing {
+            threads: 1,
+            memory_kib: 1024,
+            wait_ms: 1000,
+            max_memory_kib: 1024,
+            max_ms: 1000,
+            weak: weak.iter().map(ToString::to_string).collect(),
+            truncate: false,
+            argon2_memory_kib: 64,
+            argon2_passes: 1,
+            upgrade: false,
+        };
+        let allowed = policy(&hashing(&["des", "md5", "no such"])).weak;
+        assert!(allowed.allows(Scheme::DesCrypt) && allowed.allows(Scheme::SaltedMd5));
+        assert!(!allowed.allows(Scheme::NtHash) && !allowed.allows(Scheme::Plain));
+        assert!(policy(&hashing(&["plain"])).weak.allows(Scheme::Plain));
+    }
+}
