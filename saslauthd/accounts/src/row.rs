@@ -1,0 +1,185 @@
+//! One row of the account table: which columns it has, and what may stand in them.
+//!
+//! Used in the checker and in the operator's tools. The row may have been written by any program or by a failing
+//! disk: a value of another type or form is a fault with the column's name, never a default.
+
+use credentials::scram::{ScramHash, ScramKeys};
+use credentials::{Generation, Reason};
+use rusqlite::Row;
+use rusqlite::types::ValueRef;
+
+use crate::database::Fault;
+use crate::generation::RowDigest;
+use crate::record::{Account, AccountId, AccountName, Kind, Secrets, StoredHash};
+use crate::restrictions::{NetworkList, Restrictions, ServiceList};
+use crate::time::UnixTime;
+
+/// The columns in the order of [`Columns`]; `t` is the table. All that is no content comes last.
+macro_rules! columns {
+    () => {
+        "t.id, t.user, t.realm, t.kind, t.password, t.scram_sha_1, t.scram_sha_256, t.disabled, \
+         t.expires, t.services, t.networks, t.created, t.changed, t.last_used"
+    };
+}
+pub(crate) use columns;
+
+/// How many of the columns are content: all but `last_used`.
+const CONTENT: usize = 13;
+
+/// A row still in SQLite's memory, with its types checked; hashes are not copied.
+pub(crate) struct Columns<'row> {
+    pub(crate) id: AccountId,
+    pub(crate) user: &'row str,
+    pub(crate) realm: &'row str,
+    pub(crate) kind: Kind,
+    pub(crate) password: Option<&'row [u8]>,
+    pub(crate) scram_sha_1: Option<&'row str>,
+    pub(crate) scram_sha_256: Option<&'row str>,
+    pub(crate) disabled: bool,
+    pub(crate) expires: Option<UnixTime>,
+    pub(crate) restrictions: Restrictions,
+    pub(crate) created: UnixTime,
+    pub(crate) changed: UnixTime,
+    pub(crate) last_used: Option<UnixTime>,
+    pub(crate) generation: Generation,
+}
+
+impl<'row> Columns<'row> {
+    /// Reads the row of a statement that selects [`columns`].
+    pub(crate) fn of(row: &'row Row<'_>) -> Result<Self, Fault> {
+        let id = integer(row, 0, "id")?;
+        let id = id.ok_or_else(|| damaged("id"))?;
+        // From here on the account can be named by its number, which tells an operator where to look.
+        Self::after_id(row, id).map_err(|fault| match fault {
+            Fault::Said(text) => Fault::Said(format!("account number {id}: {text}")),
+            other @ Fault::Sqlite(_) => other,
+        })
+    }
+
+    fn after_id(row: &'row Row<'_>, id: i64) -> Result<Self, Fault> {
+        let disabled = match integer(row, 7, "disabled")? {
+            Some(number) => number != 0,
+            None => return Err(damaged("disabled")),
+        };
+        Ok(Self {
+            id: AccountId(id),
+            user: text(row, 1, "user")?.ok_or_else(|| damaged("user"))?,
+            realm: text(row, 2, "realm")?.ok_or_else(|| damaged("realm"))?,
+            kind: text(row, 3, "kind")?.and_then(Kind::from_word).ok_or_else(|| damaged("kind"))?,
+            password: bytes(row, 4, "password")?,
+            scram_sha_1: text(row, 5, "scram_sha_1")?,
+            scram_sha_256: text(row, 6, "scram_sha_256")?,
+            disabled,
+            expires: integer(row, 8, "expires")?.map(UnixTime),
+            restrictions: Restrictions {
+                services: services(text(row, 9, "services")?)?,
+                networks: networks(text(row, 10, "networks")?)?,
+            },
+            created: UnixTime(integer(row, 11, "created")?.ok_or_else(|| damaged("created"))?),
+            changed: UnixTime(integer(row, 12, "changed")?.ok_or_else(|| damaged("changed"))?),
+            last_used: integer(row, 13, "last_used")?.map(UnixTime),
+            generation: generation(row)?,
+        })
+    }
+
+    /// Whether the account may log in at `now`, apart from its password.
+    pub(crate) fn standing(&self, now: UnixTime) -> Result<(), Reason> {
+        standing(self.disabled, self.expires, now)
+    }
+
+    /// The record, with copies of the hashes.
+    ///
+    /// Secrets that nobody can log in with (a blank hash, keys of no known form) are as if there were none.
+    pub(crate) fn to_account(&self) -> Account {
+        let password = self.password.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let keys = |hash, text: Option<&str>| {
+            let text = text?;
+            ScramKeys::parse_auth_password(text.as_bytes()).ok().filter(|keys| keys.hash() == hash)
+        };
+        Account {
+            id: self.id,
+            name: AccountName::stored(self.user, self.realm),
+            kind: self.kind,
+            secrets: Secrets::stored(
+                password.and_then(|text| StoredHash::new(text).ok()),
+                keys(ScramHash::Sha1, self.scram_sha_1),
+                keys(ScramHash::Sha256, self.scram_sha_256),
+            ),
+            disabled: self.disabled,
+            expires: self.expires,
+            restrictions: self.restrictions.clone(),
+            created: self.created,
+            changed: self.changed,
+            last_used: self.last_used,
+        }
+    }
+}
+
+/// An account ends with the second before `expires`.
+pub(crate) fn standing(
+    disabled: bool,
+    expires: Option<UnixTime>,
+    now: UnixTime,
+) -> Result<(), Reason> {
+    if disabled {
+        return Err(Reason::Disabled);
+    }
+    match expires {
+        Some(end) if now >= end => Err(Reason::AccountExpired),
+        _ => Ok(()),
+    }
+}
+
+/// The stored list of services; none stored means any.
+pub(crate) fn services(stored: Option<&str>) -> Result<ServiceList, Fault> {
+    match stored {
+        None => Ok(ServiceList::ANY),
+        Some(text) => {
+            text.parse().map_err(|refusal| Fault::Said(format!("column services: {refusal}")))
+        }
+    }
+}
+
+/// The stored list of networks; none stored means any.
+pub(crate) fn networks(stored: Option<&str>) -> Result<NetworkList, Fault> {
+    match stored {
+        None => Ok(NetworkList::ANY),
+        Some(text) => {
+            text.parse().map_err(|refusal| Fault::Said(format!("column networks: {refusal}")))
+        }
+    }
+}
+
+fn generation(row: &Row<'_>) -> Result<Generation, Fault> {
+    let mut digest = RowDigest::new(b"account");
+    for column in 0..CONTENT {
+        digest.value(row.get_ref(column)?);
+    }
+    Ok(digest.finish())
+}
+
+fn damaged(column: &str) -> Fault {
+    Fault::Said(format!("column {column} holds what it never can; the file may be damaged"))
+}
+
+fn integer(row: &Row<'_>, at: usize, column: &str) -> Result<Option<i64>, Fault> {
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        ValueRef::Integer(number) => Ok(Some(number)),
+        _ => Err(damaged(column)),
+    }
+}
+
+fn bytes<'row>(row: &'row Row<'_>, at: usize, column: &str) -> Result<Option<&'row [u8]>, Fault> {
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        ValueRef::Text(bytes) => Ok(Some(bytes)),
+        _ => Err(damaged(column)),
+    }
+}
+
+fn text<'row>(row: &'row Row<'_>, at: usize, column: &str) -> Result<Option<&'row str>, Fault> {
+    bytes(row, at, column)?
+        .map(|bytes| std::str::from_utf8(bytes).map_err(|_| damaged(column)))
+        .transpose()
+}
