@@ -1,5 +1,7 @@
 //! Takes one peer through every situation with each daemon under test.
 
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,9 @@ use crate::stand_in::{close_mux, close_pwcheck};
 
 /// How long a slow daemon stands still.
 const LATE: Duration = Duration::from_millis(1500);
+
+/// How many clients say nothing; Debian's saslauthd has five processes.
+const IDLE: usize = 8;
 
 /// What one peer said in one situation.
 pub(crate) struct Outcome {
@@ -118,6 +123,13 @@ impl Course<'_> {
                 self.ask_in_turn(situation)?;
                 daemon::mend_accounts(self.world)?;
             }
+            Situation::Idle => {
+                let path = self.world.path(socket_of(self.peer));
+                let idle: io::Result<Vec<UnixStream>> =
+                    (0..IDLE).map(|_| UnixStream::connect(&path)).collect();
+                self.ask_at_once(situation)?;
+                drop(idle?);
+            }
             Situation::Slow => {
                 daemon.freeze(Freeze::Whole)?;
                 thread::scope(|scope| {
@@ -198,9 +210,10 @@ impl Course<'_> {
 
     /// What the peer sends is looked at here too, since the script sees the request as the daemon would.
     fn ask_a_closing_daemon(&mut self) -> Result<()> {
+        let path = self.world.path(socket_of(self.peer));
         let (script, requests) = match self.peer.socket() {
-            Socket::Mux => close_mux(&self.world.path(MUX))?,
-            Socket::Pwcheck => close_pwcheck(&self.world.path(pwcheck::PATH))?,
+            Socket::Mux => close_mux(&path)?,
+            Socket::Pwcheck => close_pwcheck(&path)?,
         };
         let account = Situation::Closed.credentials();
         for route in self.peer.routes() {
@@ -220,6 +233,13 @@ impl Course<'_> {
         }
         drop(script);
         Ok(())
+    }
+}
+
+fn socket_of(peer: &dyn Peer) -> &'static str {
+    match peer.socket() {
+        Socket::Mux => MUX,
+        Socket::Pwcheck => pwcheck::PATH,
     }
 }
 

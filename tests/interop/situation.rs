@@ -19,6 +19,8 @@ pub(crate) enum Situation {
     Unknown,
     /// The daemon's accounts are no database any more.
     Broken,
+    /// Clients that say nothing hold connections, more of them than the original has processes.
+    Idle,
     /// The daemon stands still for a while and then goes on.
     Slow,
     /// The daemon, or what stands behind it, does not go on.
@@ -34,12 +36,13 @@ pub(crate) enum Situation {
 }
 
 /// In the order in which they are run and printed.
-pub(crate) const ALL: [Situation; 11] = [
+pub(crate) const ALL: [Situation; 12] = [
     Situation::Right,
     Situation::Realm,
     Situation::Wrong,
     Situation::Unknown,
     Situation::Broken,
+    Situation::Idle,
     Situation::Slow,
     Situation::Hung,
     Situation::Killed,
@@ -57,6 +60,7 @@ impl Situation {
             Self::Wrong => "wrong password",
             Self::Unknown => "unknown user",
             Self::Broken => "accounts damaged",
+            Self::Idle => "8 idle clients",
             Self::Slow => "1.5 s late",
             Self::Hung => "hung",
             Self::Killed => "daemon killed",
@@ -81,6 +85,7 @@ impl Situation {
         match (self, peer.socket(), subject) {
             (Self::Realm, Socket::Pwcheck, _) => Some("no realm in pwcheck"),
             (Self::Broken, Socket::Pwcheck, Subject::Theirs) => Some("stand-in has no accounts"),
+            (Self::Idle, Socket::Pwcheck, Subject::Theirs) => Some("proves nothing of a stand-in"),
             _ => None,
         }
     }
@@ -89,7 +94,7 @@ impl Situation {
     pub(crate) fn patience(self, subject: Subject) -> Duration {
         match (self, subject) {
             // No libsasl2 client ever gives up on the original; this long shows it.
-            (Self::Hung, Subject::Theirs) => Duration::from_secs(3),
+            (Self::Hung | Self::Idle, Subject::Theirs) => Duration::from_secs(3),
             _ => Duration::from_secs(20),
         }
     }
@@ -100,16 +105,20 @@ impl Situation {
         match (self, subject) {
             (Self::Right | Self::Realm | Self::Slow | Self::Back, _) => Verdict::Accepted,
             (Self::Wrong | Self::Unknown, _) => Verdict::Refused,
-            // The original says `NO` when it can't read its accounts, and waits for what hangs.
+            // The original says `NO` when it can't read its accounts, and waits for whatever hangs.
             (Self::Broken, Subject::Theirs) => Verdict::Refused,
-            (Self::Hung, Subject::Theirs) => Verdict::Silent,
+            (Self::Hung | Self::Idle, Subject::Theirs) => Verdict::Silent,
+            (Self::Idle, Subject::Ours) => Verdict::Accepted,
             (Self::Broken | Self::Hung, Subject::Ours) => outage,
             (Self::Killed | Self::Down | Self::Closed, _) => outage,
         }
     }
 
-    /// Whether it is an outage, of which some peers can't tell their clients.
-    pub(crate) fn is_outage(self) -> bool {
-        matches!(self, Self::Broken | Self::Hung | Self::Killed | Self::Down | Self::Closed)
+    /// Whether something is wrong that no wrong password explains, or that should not show at all.
+    pub(crate) fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::Broken | Self::Idle | Self::Hung | Self::Killed | Self::Down | Self::Closed
+        )
     }
 }

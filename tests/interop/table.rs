@@ -55,7 +55,7 @@ fn cell(outcome: &Outcome) -> String {
     if !outcome.is_expected() {
         return format!("? {words}");
     }
-    if !outcome.situation.is_outage() {
+    if !outcome.situation.is_trouble() || outcome.expected == Verdict::Accepted {
         return words;
     }
     match (outcome.expected, outcome.tells_outage) {
