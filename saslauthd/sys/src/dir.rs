@@ -179,7 +179,7 @@ pub(crate) fn random_name() -> Result<String> {
 pub enum Links {
     /// Follow it: for files that the administrator names, whose directories only root writes.
     Follow,
-    /// Refuse it: for files in directories that others can write.
+    /// Refuse it, and a file with a second name (hard link) too: for directories that others can write.
     Refuse,
 }
 
@@ -195,6 +195,9 @@ pub fn open_regular(path: &Path, most: u64, links: Links) -> Result<File> {
     let refuse = |why: String| Err(Error::Unsafe { path: path.to_owned(), why });
     if !is_kind(&stat, libc::S_IFREG) {
         return refuse("not a regular file".into());
+    }
+    if links == Links::Refuse && stat.st_nlink > 1 {
+        return refuse("has a second name (hard link); copy it and remove that".into());
     }
     if u64::try_from(stat.st_size).is_ok_and(|size| size > most) {
         return refuse(format!("{} bytes are more than the {most} that are read", stat.st_size));
@@ -343,6 +346,9 @@ mod tests {
         assert!(open_regular(&link, 5, Links::Follow).is_ok());
         assert!(open_regular(&link, 5, Links::Refuse).is_err());
         assert!(matches!(open_regular(&file, 4, Links::Refuse), Err(Error::Unsafe { .. })));
+        std::fs::hard_link(&file, home.path().join("second name")).unwrap();
+        assert!(matches!(open_regular(&file, 5, Links::Refuse), Err(Error::Unsafe { .. })));
+        assert!(open_regular(&file, 5, Links::Follow).is_ok());
         // Without O_NONBLOCK this would wait for a writer for ever.
         assert!(matches!(open_regular(&fifo, 5, Links::Follow), Err(Error::Unsafe { .. })));
         assert!(matches!(open_regular(home.path(), 5, Links::Follow), Err(Error::Unsafe { .. })));

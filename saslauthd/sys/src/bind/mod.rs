@@ -79,14 +79,8 @@ fn bind_and_place(
         let _umask = Umask::set(0o777);
         bind(fd.as_raw_fd(), &address).map_err(Error::path("bind", wanted.path))?;
     }
-    let owner = wanted.owner.map(Uid::from_raw);
-    let group = wanted.group.map(Gid::from_raw);
-    fchownat(directory, temporary, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW)
-        .map_err(Error::path("give away the socket", wanted.path))?;
     // The directory was found to be ours, so the name is still the socket that was just bound.
-    let mode = Mode::from_bits_truncate(wanted.mode & 0o777);
-    fchmodat(directory, temporary, mode, FchmodatFlags::FollowSymlink)
-        .map_err(Error::path("set the mode of", wanted.path))?;
+    give(directory, temporary, wanted)?;
     let backlog =
         Backlog::new(wanted.backlog.clamp(1, 4096)).map_err(Error::errno("choose the backlog"))?;
     listen(&fd, backlog).map_err(Error::path("listen on", wanted.path))?;
@@ -95,18 +89,44 @@ fn bind_and_place(
     Ok(fd)
 }
 
+/// Gives a socket that is in place the owner, group and mode of `wanted`, for a changed configuration.
+pub fn change(wanted: &Socket<'_>) -> Result<()> {
+    let (parent, name) = dir::split(wanted.path)?;
+    let directory = Directory::open(parent)?;
+    let stat = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .map_err(Error::path("look at", wanted.path))?;
+    wants_socket(&stat, wanted.path)?;
+    give(&directory, name, wanted)
+}
+
+/// Owner first, since giving a file away can take mode bits with it.
+fn give(directory: &Directory, name: &str, wanted: &Socket<'_>) -> Result<()> {
+    let owner = wanted.owner.map(Uid::from_raw);
+    let group = wanted.group.map(Gid::from_raw);
+    fchownat(directory, name, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .map_err(Error::path("give away the socket", wanted.path))?;
+    let mode = Mode::from_bits_truncate(wanted.mode & 0o777);
+    fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)
+        .map_err(Error::path("set the mode of", wanted.path))
+}
+
+fn wants_socket(stat: &FileStat, path: &Path) -> Result<()> {
+    if dir::is_kind(stat, libc::S_IFSOCK) {
+        return Ok(());
+    }
+    Err(Error::Unsafe {
+        path: path.to_owned(),
+        why: format!("is {}, not a socket; move it away", kind_of(stat)),
+    })
+}
+
 /// Refuses whatever is at the name and must not be replaced.
 fn make_way(directory: &Directory, name: &str, path: &Path) -> Result<()> {
     let stat = match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(()),
         other => other.map_err(Error::path("look at", path))?,
     };
-    if !dir::is_kind(&stat, libc::S_IFSOCK) {
-        return Err(Error::Unsafe {
-            path: path.to_owned(),
-            why: format!("is {}, not a socket; move it away", kind_of(&stat)),
-        });
-    }
+    wants_socket(&stat, path)?;
     let address = UnixAddr::new(&directory.through_proc(name))
         .map_err(Error::path("name the socket", path))?;
     let probe = stream_socket()?;

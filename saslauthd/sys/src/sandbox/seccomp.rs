@@ -94,6 +94,7 @@ const COMMON: &[c_long] = &[
     libc::SYS_geteuid,
     libc::SYS_getgid,
     libc::SYS_getegid,
+    libc::SYS_uname,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
     libc::SYS_rseq,
@@ -198,6 +199,9 @@ fn compile(calls: Calls) -> std::result::Result<BpfProgram, seccompiler::Backend
     rules.insert(libc::SYS_mprotect, vec![no_exec()?]);
     // std sets sockets nonblocking through ioctl.
     rules.insert(libc::SYS_ioctl, vec![argument(1, SeccompCmpOp::Eq, libc::FIONBIO)?]);
+    // A thread that was started just before names itself only now.
+    let name = u64::from(libc::PR_SET_NAME.unsigned_abs());
+    rules.insert(libc::SYS_prctl, vec![argument(0, SeccompCmpOp::Eq, name)?]);
     // abort(3) signals itself; nobody else can be signalled.
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Eq, own)?]);

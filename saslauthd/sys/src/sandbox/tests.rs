@@ -221,6 +221,30 @@ fn threads_that_exist_are_confined_too() {
     assert_eq!(ended, KILLED);
 }
 
+#[test]
+fn threads_that_only_just_start_are_not_killed() {
+    const NAME: &str = "sandbox::tests::threads_that_only_just_start_are_not_killed";
+    if !am_child() {
+        return in_child(NAME, || {});
+    }
+    for calls in [Calls::Listener, Calls::Checker] {
+        for _ in 0..20 {
+            let ended = alone(|| {
+                let start = |number: u8| {
+                    let builder = std::thread::Builder::new().name(format!("hash-{number}"));
+                    builder.spawn(move || vec![number; 1 << 20].len()).unwrap()
+                };
+                let threads: Vec<_> = (0..8).map(start).collect();
+                confined(calls);
+                for thread in threads {
+                    assert_eq!(thread.join().unwrap(), 1 << 20);
+                }
+            });
+            assert_eq!(ended, Exit::Code(0), "under the list {calls}");
+        }
+    }
+}
+
 /// What the listener does: the runtime, timers, clients, a descriptor from the parent, a full round.
 #[test]
 fn the_listener_can_serve() {
@@ -345,6 +369,7 @@ fn use_files(home: &Path) {
     fs::rename(&path, home.join("other")).unwrap();
     fs::remove_file(home.join("other")).unwrap();
     assert!(crate::clock::wall_seconds() > 0);
+    assert!(!crate::clock::hostname().is_empty());
 }
 
 #[test]
