@@ -5,4 +5,12 @@
 //! configuration and the kernel. It must never read a byte that a client sent or a file that holds a
 //! password, and it must never die of what a child says.
 
+pub mod command_line;
 pub mod config;
+pub mod failure;
+pub mod log;
+pub mod serve;
+pub mod start;
+pub mod supervision;
+pub mod users;
+pub mod version;

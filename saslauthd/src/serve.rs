@@ -1,0 +1,140 @@
+//! From a plan to a standing house: pid file, sockets, limiter, children.
+//!
+//! Runs in the parent. Everything that can fail for a reason of the administrator's fails here, before the caller is
+//! told that the daemon serves.
+
+use std::path::Path;
+
+use sys::daemon::{self, Side, Waiting};
+use sys::dir::Directory;
+use sys::identity::{self, AccountFiles};
+use sys::pidfile::PidFile;
+use sys::signals::Signals;
+
+use crate::command_line::Options;
+use crate::config::complaint::Report;
+use crate::config::file;
+use crate::config::plan::{Foreground, Host, Plan, SocketPlan};
+use crate::failure::Failure;
+use crate::log::Log;
+use crate::start::Handed;
+use crate::supervision::house::{House, Parts};
+use crate::supervision::identities::{self, Identities};
+use crate::supervision::limiter::{self, Limiter};
+use crate::supervision::process::Programs;
+use crate::supervision::sockets::{self, Listening, Sockets};
+
+/// Serves, in the foreground or detached; returns the caller's exit code.
+pub fn serve(options: Options, handed: &Handed) -> Result<u8, Failure> {
+    let foreground = match options.foreground || handed.is_supervised() {
+        true => Foreground::Yes,
+        false => Foreground::No,
+    };
+    // Errors of the configuration are shown on the terminal, with their carets, before anything is started.
+    let first = plan(&options, foreground)?;
+    let programs = Programs::find().map_err(Failure::new)?;
+    let waiting = match foreground {
+        Foreground::Yes => None,
+        Foreground::No => match daemon::detach()? {
+            Side::Caller(code) => return Ok(code),
+            Side::Daemon(waiting) => Some(waiting),
+        },
+    };
+    let warnings = options.warnings.clone();
+    let with_pid_file = !options.debug;
+    let start = Start { first, programs, warnings, with_pid_file };
+    let replan = move || plan(&options, foreground);
+    start.run(handed, Box::new(replan), |_| waiting.map_or(Ok(()), let_caller_go))?;
+    Ok(0)
+}
+
+fn let_caller_go(waiting: Waiting) -> Result<(), Failure> {
+    Ok(waiting.serving()?)
+}
+
+/// Reads the configuration, puts the options over it, and looks everything up.
+pub fn plan(options: &Options, foreground: Foreground) -> Result<Plan, Report> {
+    let uid = identity::current().map_or(u32::MAX, |identity| identity.uid);
+    let mut config = file::load(options.config.as_deref(), uid)?;
+    options.apply(&mut config);
+    config.plan(&host(foreground))
+}
+
+/// This host.
+pub fn host(foreground: Foreground) -> Host {
+    Host { accounts: AccountFiles::default(), name: sys::clock::hostname(), foreground }
+}
+
+/// All that is known before the first descriptor is opened.
+pub struct Start {
+    /// What is to be done.
+    pub first: Plan,
+    /// The children's executables.
+    pub programs: Programs,
+    /// What to say of the command line.
+    pub warnings: Vec<String>,
+    /// `-d` writes none, as in Cyrus.
+    pub with_pid_file: bool,
+}
+
+impl Start {
+    /// Builds the house, calls `serving` once it serves, and returns when it was ended.
+    pub fn run(
+        self,
+        handed: &Handed,
+        replan: crate::supervision::house::Replan,
+        serving: impl FnOnce(&mut Log) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let plan = self.first;
+        let signals = Signals::block()?;
+        make_run_dir(&plan)?;
+        let _pid_file = match self.with_pid_file {
+            true => Some(PidFile::claim(&plan.run_dir.join("saslauthd.pid"))?),
+            false => None,
+        };
+        let mut log = Log::new(&plan.checker.log);
+        let mut identities = Identities::of(&plan, &AccountFiles::default())?;
+        identities.warnings.extend(plan.warnings.iter().chain(&self.warnings).cloned());
+        identities.warnings.iter().for_each(|warning| log.warning(warning));
+        limiter::prepare(&plan.state_dir)?;
+        identities::prepare_accounts(&plan, &identities)?;
+        let limiter = Limiter::new(plan.checker.limits.table_words())?;
+        if let Err(warning) = limiter.load(&plan.state_dir) {
+            log.warning(&warning);
+        }
+        let sockets = Sockets::open(&plan, handed.sockets()?)?;
+        let control = match bind_control(&plan) {
+            Ok(control) => control,
+            Err(e) => {
+                sockets.unlink();
+                return Err(e.into());
+            }
+        };
+        let house = House::new(Parts {
+            plan,
+            replan,
+            programs: self.programs,
+            identities,
+            sockets,
+            control: Some(control),
+            limiter,
+            signals,
+            notifier: handed.notifier()?,
+            watchdog: handed.watchdog(),
+            log,
+        });
+        house.run(serving)
+    }
+}
+
+fn make_run_dir(plan: &Plan) -> sys::Result<()> {
+    Directory::open_or_create(&plan.run_dir, plan.run_dir_mode, plan.run_dir_group).map(drop)
+}
+
+/// The operators' socket: their group may connect, and the checker asks who they are.
+fn bind_control(plan: &Plan) -> sys::Result<Listening> {
+    let path: &Path = &plan.control;
+    let socket =
+        SocketPlan { path: path.to_owned(), owner: None, group: plan.operators, mode: 0o660 };
+    Listening::bind(&socket, sockets::Directory::of(plan))
+}

@@ -1,0 +1,13 @@
+//! Keeping the house standing: sockets, children, reload, end.
+//!
+//! Runs in the parent, in one thread without a runtime. It trusts the configuration and the kernel, and no child.
+
+pub mod house;
+pub mod identities;
+pub mod limiter;
+pub mod member;
+pub mod process;
+pub mod pulse;
+mod reload;
+pub mod sockets;
+mod stop;
