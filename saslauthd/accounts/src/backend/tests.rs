@@ -96,6 +96,19 @@ fn b9_names_that_look_alike_are_other_names() {
 }
 
 #[test]
+fn a1_a_name_with_a_nul_is_nobody_even_when_a_row_has_it() {
+    let place = Place::with_vic();
+    place
+        .other_program()
+        .execute("UPDATE account SET user = 'vic' || char(0) || 'root'", [])
+        .unwrap();
+    let mut backend = place.backend();
+    for user in [&b"vic\0root"[..], b"vic", b"vic\0"] {
+        assert!(is_not_found(backend.lookup(user, REALM, NOW)));
+    }
+}
+
+#[test]
 fn b2_an_account_without_a_password_lets_nobody_in() {
     let place = Place::with_vic();
     let mut backend = place.backend();
