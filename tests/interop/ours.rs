@@ -1,15 +1,29 @@
-//! This project's saslauthd, with sasldb as its backend, started as Cyrus's is.
+//! This project's saslauthd with Cyrus's command line, and a file for what that can't say.
 
 use harness::Subject;
 use nix::sys::signal::Signal;
 
 use crate::daemon::{self, Daemon, End, Freeze, MUX};
 use crate::peers::namespace::Namespace;
-use crate::peers::{Failure, Result, Socket};
+use crate::peers::{Failure, Result, Socket, pwcheck};
 
 const NAME: &str = "saslauthd";
-/// Command names are cut at 15 bytes.
+/// The process behind the one that clients talk to; command names are cut at 15 bytes.
 const CHECKER: &str = "saslauthd-check";
+
+/// An answer that takes this long is none: the default is longer than a test should take.
+const CONFIG: &str = "\
+[listener]
+answer = \"2s\"
+[[socket]]
+protocol = \"mux\"
+";
+
+const PWCHECK_CONFIG: &str = "\
+[[socket]]
+protocol = \"pwcheck\"
+path = \"/run/pwcheck/pwcheck\"
+";
 
 /// The daemon under test.
 pub(crate) struct Ours<'a> {
@@ -26,14 +40,20 @@ impl<'a> Ours<'a> {
 
 impl Daemon for Ours<'_> {
     fn start(&mut self) -> Result<()> {
-        let program = Subject::Ours.program("saslauthd");
-        if !program.exists() || self.socket == Socket::Pwcheck {
+        let program = Subject::Ours.program(NAME);
+        if !program.exists() {
             let program = program.display();
-            return Err(Failure::Missing(format!("{program}: cargo build --workspace")));
+            return Err(Failure::Missing(format!("{program}: run cargo build --workspace first")));
         }
-        let arguments = ["-a", "sasldb", "-m", "/run/saslauthd", "-d"];
+        let (more, socket) = match self.socket {
+            Socket::Mux => ("", MUX),
+            Socket::Pwcheck => (PWCHECK_CONFIG, pwcheck::PATH),
+        };
+        self.world.write("/etc/saslauthd.toml", &format!("{CONFIG}{more}"))?;
+        let arguments =
+            ["-a", "sasldb", "-m", "/run/saslauthd", "-d", "--config", "/etc/saslauthd.toml"];
         self.world.spawn(NAME, &program.to_string_lossy(), &arguments)?;
-        daemon::await_socket(self.world, MUX, NAME)
+        daemon::await_socket(self.world, socket, NAME)
     }
 
     fn stop(&mut self, end: End) -> Result<()> {

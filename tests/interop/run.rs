@@ -127,8 +127,9 @@ impl Course<'_> {
                 let path = self.world.path(socket_of(self.peer));
                 let idle: io::Result<Vec<UnixStream>> =
                     (0..IDLE).map(|_| UnixStream::connect(&path)).collect();
+                let idle = idle.map_err(|why| Failure::Broken(format!("idle clients: {why}")))?;
                 self.ask_at_once(situation)?;
-                drop(idle?);
+                drop(idle);
             }
             Situation::Slow => {
                 daemon.freeze(Freeze::Whole)?;
