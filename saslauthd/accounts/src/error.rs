@@ -66,7 +66,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Template(error) => error.fmt(f),
+            Self::Template(error) => write!(f, "the query, {error}"),
             Self::Database(trouble) => trouble.fmt(f),
         }
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use credentials::policy::Policy;
-use credentials::stand_in::Shape;
+use credentials::stand_in::{Census, Shape};
 use credentials::{Lookup, Trouble};
 use rusqlite::{Connection, Statement};
 
@@ -61,6 +61,7 @@ pub struct Query {
     database: Reopening<Foreign>,
     template: Template,
     judge: Judge,
+    seen: Census,
 }
 
 struct Foreign;
@@ -84,10 +85,17 @@ impl Query {
             database: Reopening::new(path, Foreign),
             template,
             judge: Judge { policy, stand_in },
+            seen: Census::new(),
         }
     }
 
-    /// Sets another stand-in.
+    /// The usable hashes among all that was found since the start, so that unknown names take the time of the
+    /// majority. A query for one name cannot count a table, and those who log in are those whose time can be told.
+    pub fn census(&self) -> &Census {
+        &self.seen
+    }
+
+    /// Sets another stand-in, usually after a [`Self::census`].
     pub fn set_stand_in(&mut self, stand_in: Shape) {
         self.judge.stand_in = stand_in;
     }
@@ -103,7 +111,7 @@ impl Query {
 
     /// Asks for one name; never longer than a second and a quarter.
     pub fn lookup(&mut self, asked: &Asked<'_>, now: UnixTime) -> Lookup<Found> {
-        let Self { database, template, judge } = self;
+        let Self { database, template, judge, seen } = self;
         let path = database.path().to_owned();
         let values: Option<Vec<&str>> =
             template.slots().iter().map(|slot| asked.value(*slot)).collect();
@@ -124,7 +132,12 @@ impl Query {
             Ok(Some(found))
         });
         match found {
-            Ok(Some(found)) => Lookup::Found(found),
+            Ok(Some(found)) => {
+                if !found.entry.verifier.is_stand_in() {
+                    seen.count(&found.entry.verifier);
+                }
+                Lookup::Found(found)
+            }
             Ok(None) => Lookup::NotFound,
             Err(trouble) => Lookup::Unavailable(trouble),
         }

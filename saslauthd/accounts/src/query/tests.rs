@@ -155,6 +155,20 @@ fn b2_null_and_blank_passwords_let_nobody_in() {
 }
 
 #[test]
+fn d1_the_census_counts_what_was_found_and_can_be_used() {
+    let place = place();
+    let mut query = query(&place, BY_USER);
+    assert!(query.census().majority().is_none());
+    assert!(is_not_found(query.lookup(&asked(b"nobody", b""), NOW)));
+    place.other_program().execute("UPDATE users SET pw = '!'", []).unwrap();
+    assert!(is_unusable(&found(query.lookup(&VIC, NOW)), Reason::Locked));
+    assert!(query.census().majority().is_none());
+    place.other_program().execute("UPDATE users SET pw = ?1", [ssha256("x")]).unwrap();
+    let shape = found(query.lookup(&VIC, NOW)).entry.verifier.shape();
+    assert_eq!(query.census().majority(), Some(&shape));
+}
+
+#[test]
 fn c3_two_rows_are_nobody_and_the_operator_hears_of_it() {
     let place = place();
     let mut query = query(&place, BY_USER);
