@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -176,7 +175,7 @@ fn at_a_terminal(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut terminal = File::from(OwnedFd::from(pty.master));
+    let mut terminal = File::from(pty.master);
     let mut shown = String::new();
     let mut lines = lines.iter();
     let mut bytes = [0; 256];

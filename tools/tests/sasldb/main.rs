@@ -2,6 +2,8 @@
 //!
 //! Needs Debian's sasl2-bin, db5.3-util, lmdb-utils and gdbmtool; a missing one fails by name.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod command_line;
 mod formats;
 mod replacement;
