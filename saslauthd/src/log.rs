@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use crate::config::plan::Foreground;
 use ipc::config::{self as task, Level, LogTo};
 use sys::{clock, log_socket, peer};
 
@@ -20,17 +21,13 @@ pub struct Log {
     to: LogTo,
     level: Level,
     socket: Option<OwnedFd>,
+    foreground: Foreground,
 }
 
 impl Log {
-    /// To standard error, until there is a configuration.
-    pub fn to_stderr() -> Self {
-        Self { to: LogTo::Stderr, level: Level::Info, socket: None }
-    }
-
     /// As configured. A log daemon that is away is asked again at each line.
-    pub fn new(log: &task::Log) -> Self {
-        let mut new = Self { to: log.to, level: log.level, socket: None };
+    pub fn new(log: &task::Log, foreground: Foreground) -> Self {
+        let mut new = Self { to: log.to, level: log.level, socket: None, foreground };
         new.reconnect();
         new
     }
@@ -72,7 +69,11 @@ impl Log {
         if self.to != LogTo::Stderr && self.send(level, &line) {
             return;
         }
-        // Nobody reads a closed standard error either; then the line is lost.
+        // Detached, standard error is a pipe to this very log.
+        if self.foreground == Foreground::No {
+            return;
+        }
+        // Nobody reads a closed standard error; then the line is lost.
         let _ = writeln!(std::io::stderr(), "saslauthd[{}]: {line}", std::process::id());
     }
 

@@ -3,8 +3,6 @@
 //! Runs in the parent. Everything that can fail for a reason of the administrator's fails here, before the caller is
 //! told that the daemon serves.
 
-use std::path::Path;
-
 use sys::daemon::{self, Side, Waiting};
 use sys::dir::Directory;
 use sys::identity::{self, AccountFiles};
@@ -14,10 +12,11 @@ use sys::signals::Signals;
 use crate::command_line::Options;
 use crate::config::complaint::Report;
 use crate::config::file;
-use crate::config::plan::{Foreground, Host, Plan, SocketPlan};
+use crate::config::plan::{Foreground, Host, Plan};
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::start::Handed;
+use crate::supervision::errors::ChildErrors;
 use crate::supervision::house::{House, Parts};
 use crate::supervision::identities::{self, Identities};
 use crate::supervision::limiter::{self, Limiter};
@@ -40,16 +39,23 @@ pub fn serve(options: Options, handed: &Handed) -> Result<u8, Failure> {
             Side::Daemon(waiting) => Some(waiting),
         },
     };
-    let warnings = options.warnings.clone();
-    let with_pid_file = !options.debug;
-    let start = Start { first, programs, warnings, with_pid_file };
+    let start = Start {
+        first,
+        programs,
+        notices: options.warnings.clone(),
+        with_pid_file: !options.debug,
+        errors: waiting.as_ref().map(|_| ChildErrors::capture()).transpose()?,
+    };
     let replan = move || plan(&options, foreground);
-    start.run(handed, Box::new(replan), |_| waiting.map_or(Ok(()), let_caller_go))?;
+    start.run(handed, Box::new(replan), |errors| waiting.map_or(Ok(()), |w| let_go(w, errors)))?;
     Ok(0)
 }
 
-fn let_caller_go(waiting: Waiting) -> Result<(), Failure> {
-    Ok(waiting.serving()?)
+/// The caller's process ends, and with it goes its standard error.
+fn let_go(waiting: Waiting, errors: &mut Option<ChildErrors>) -> Result<(), Failure> {
+    waiting.serving()?;
+    errors.as_mut().map_or(Ok(()), ChildErrors::keep)?;
+    Ok(())
 }
 
 /// Reads the configuration, puts the options over it, and looks everything up.
@@ -72,9 +78,11 @@ pub struct Start {
     /// The children's executables.
     pub programs: Programs,
     /// What to say of the command line.
-    pub warnings: Vec<String>,
+    pub notices: Vec<String>,
     /// `-d` writes none, as in Cyrus.
     pub with_pid_file: bool,
+    /// Standard error of a detached daemon.
+    pub errors: Option<ChildErrors>,
 }
 
 impl Start {
@@ -83,7 +91,7 @@ impl Start {
         self,
         handed: &Handed,
         replan: crate::supervision::house::Replan,
-        serving: impl FnOnce(&mut Log) -> Result<(), Failure>,
+        serving: impl FnOnce(&mut Option<ChildErrors>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let plan = self.first;
         let signals = Signals::block()?;
@@ -92,10 +100,8 @@ impl Start {
             true => Some(PidFile::claim(&plan.run_dir.join("saslauthd.pid"))?),
             false => None,
         };
-        let mut log = Log::new(&plan.checker.log);
-        let mut identities = Identities::of(&plan, &AccountFiles::default())?;
-        identities.warnings.extend(plan.warnings.iter().chain(&self.warnings).cloned());
-        identities.warnings.iter().for_each(|warning| log.warning(warning));
+        let mut log = Log::new(&plan.checker.log, plan.foreground);
+        let identities = Identities::of(&plan, &AccountFiles::default())?;
         limiter::prepare(&plan.state_dir)?;
         identities::prepare_accounts(&plan, &identities)?;
         let limiter = Limiter::new(plan.checker.limits.table_words())?;
@@ -103,7 +109,8 @@ impl Start {
             log.warning(&warning);
         }
         let sockets = Sockets::open(&plan, handed.sockets()?)?;
-        let control = match bind_control(&plan) {
+        let control = Listening::bind(&plan.control_socket(), sockets::Directory::of(&plan));
+        let control = match control {
             Ok(control) => control,
             Err(e) => {
                 sockets.unlink();
@@ -115,13 +122,15 @@ impl Start {
             replan,
             programs: self.programs,
             identities,
+            notices: self.notices,
             sockets,
-            control: Some(control),
+            control,
             limiter,
             signals,
             notifier: handed.notifier()?,
             watchdog: handed.watchdog(),
             log,
+            errors: self.errors,
         });
         house.run(serving)
     }
@@ -129,12 +138,4 @@ impl Start {
 
 fn make_run_dir(plan: &Plan) -> sys::Result<()> {
     Directory::open_or_create(&plan.run_dir, plan.run_dir_mode, plan.run_dir_group).map(drop)
-}
-
-/// The operators' socket: their group may connect, and the checker asks who they are.
-fn bind_control(plan: &Plan) -> sys::Result<Listening> {
-    let path: &Path = &plan.control;
-    let socket =
-        SocketPlan { path: path.to_owned(), owner: None, group: plan.operators, mode: 0o660 };
-    Listening::bind(&socket, sockets::Directory::of(plan))
 }

@@ -39,6 +39,8 @@ pub enum Foreground {
 pub struct Plan {
     /// The file's name, or `built-in defaults`.
     pub source: String,
+    /// Where the daemon runs.
+    pub foreground: Foreground,
     /// The directory of the sockets.
     pub run_dir: PathBuf,
     /// The group of a run directory that is made.
@@ -76,6 +78,13 @@ pub struct SocketPlan {
     pub group: Option<u32>,
     /// Its permissions.
     pub mode: u32,
+}
+
+impl Plan {
+    /// The operators' socket: their group may connect, and the checker asks who they are.
+    pub fn control_socket(&self) -> SocketPlan {
+        SocketPlan { path: self.control.clone(), owner: None, group: self.operators, mode: 0o660 }
+    }
 }
 
 /// sockaddr_un has 108 bytes and the last is NUL.
@@ -119,6 +128,7 @@ impl Planner<'_> {
         let (sockets, public) = self.sockets();
         let plan = Plan {
             source: self.config.name(),
+            foreground: self.host.foreground,
             run_dir_group: self.run_dir_group(&mut warnings),
             run_dir_mode: top.run_dir_mode.0,
             state_dir: top.state_dir.value.0.clone(),
@@ -316,8 +326,12 @@ impl Planner<'_> {
         }
     }
 
-    fn log(&self) -> task::Log {
+    fn log(&mut self) -> task::Log {
         let log = &self.config.log;
+        if (log.to, self.host.foreground) == (LogTo::Stderr, Foreground::No) {
+            let message = "[log] to = \"stderr\" needs --foreground: a detached daemon has none";
+            self.complaints.add(None, message);
+        }
         task::Log {
             to: match (log.to, self.host.foreground) {
                 (LogTo::Stderr, _) | (LogTo::Auto, Foreground::Yes) => task::LogTo::Stderr,

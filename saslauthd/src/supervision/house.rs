@@ -13,6 +13,7 @@ use sys::clock;
 use sys::notify::Notifier;
 use sys::signals::{Signal, Signals, wait_readable};
 
+use super::errors::ChildErrors;
 use super::identities::Identities;
 use super::limiter::Limiter;
 use super::member::Member;
@@ -38,10 +39,12 @@ pub struct Parts {
     pub programs: Programs,
     /// Who the children become.
     pub identities: Identities,
+    /// What is said of the command line.
+    pub notices: Vec<String>,
     /// The public sockets.
     pub sockets: Sockets,
     /// The operators' socket.
-    pub control: Option<Listening>,
+    pub control: Listening,
     /// The limiter's table.
     pub limiter: Limiter,
     /// Signals, blocked and readable.
@@ -52,6 +55,8 @@ pub struct Parts {
     pub watchdog: Option<Duration>,
     /// The log.
     pub log: Log,
+    /// What children write to standard error, when nobody else reads that.
+    pub errors: Option<ChildErrors>,
 }
 
 /// How far the house has come.
@@ -74,6 +79,8 @@ pub struct House {
     pub(super) successor: Option<Successor>,
     /// Checkers that finish what is under way.
     pub(super) retiring: Vec<(Process, Instant)>,
+    /// What an operator should know.
+    warnings: Vec<String>,
     changed: bool,
     started: u64,
     next_watchdog: Option<Instant>,
@@ -96,6 +103,7 @@ impl House {
             promised: None,
             successor: None,
             retiring: Vec::new(),
+            warnings: Vec::new(),
             changed: false,
             started: clock::wall_seconds(),
             next_watchdog: parts.watchdog.map(|_| now),
@@ -106,8 +114,9 @@ impl House {
     /// Starts both children, calls `serving` once both are ready, and serves until a signal says stop.
     pub fn run(
         mut self,
-        serving: impl FnOnce(&mut Log) -> Result<(), Failure>,
+        serving: impl FnOnce(&mut Option<ChildErrors>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        self.renew_warnings();
         let mut serving = Some(serving);
         let result = loop {
             match self.turn() {
@@ -120,7 +129,7 @@ impl House {
                 self.stage = Stage::Serving;
                 self.say_serving();
                 if let Some(serving) = serving.take()
-                    && let Err(failure) = serving(&mut self.parts.log)
+                    && let Err(failure) = serving(&mut self.parts.errors)
                 {
                     break Err(failure);
                 }
@@ -143,6 +152,7 @@ impl House {
         self.wait()?;
         // Before the signals: what a child said last stands before the news of its end.
         self.hear();
+        self.log_errors();
         while let Some(signal) = self.parts.signals.read().map_err(Failure::new)? {
             match signal {
                 Signal::Terminate | Signal::Interrupt => return Ok(Next::Stop),
@@ -188,6 +198,7 @@ impl House {
         let channels = members.filter_map(|member| member.process.as_ref());
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.parts.signals.as_fd()];
         descriptors.extend(channels.map(AsFd::as_fd));
+        descriptors.extend(self.parts.errors.as_ref().map(AsFd::as_fd));
         wait_readable(&descriptors, timeout).map_err(Failure::new)?;
         Ok(())
     }
@@ -239,8 +250,7 @@ impl House {
     ) -> Option<OwnedFd> {
         let process = checker.process.as_ref()?;
         let task = with_pid(task);
-        let mut descriptors = vec![self.parts.limiter.as_fd()];
-        descriptors.extend(self.parts.control.as_ref().map(AsFd::as_fd));
+        let descriptors = [self.parts.limiter.as_fd(), self.parts.control.as_fd()];
         let briefed = process.tell(&ToChecker::Configure(task), &descriptors);
         let told = briefed.and_then(|()| {
             let log = self.parts.log.descriptor().map_err(super::process::Fault::Channel)?;
@@ -350,10 +360,29 @@ impl House {
     }
 
     /// Each warning is logged once and stays in the status.
-    pub(super) fn warn(&mut self, warning: String) {
-        if !self.parts.identities.warnings.contains(&warning) {
+    fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
             self.parts.log.warning(&warning);
-            self.parts.identities.warnings.push(warning);
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The warnings of the plan that holds now; those that were there before are not logged again.
+    pub(super) fn renew_warnings(&mut self) {
+        let before = std::mem::take(&mut self.warnings);
+        let parts = &mut self.parts;
+        let all =
+            parts.notices.iter().chain(&parts.identities.warnings).chain(&parts.plan.warnings);
+        self.warnings = all.cloned().collect();
+        for warning in self.warnings.iter().filter(|warning| !before.contains(warning)) {
+            parts.log.warning(warning);
+        }
+    }
+
+    fn log_errors(&mut self) {
+        let Some(errors) = &mut self.parts.errors else { return };
+        for line in errors.lines(Instant::now()) {
+            self.parts.log.error(&line);
         }
     }
 
@@ -368,9 +397,16 @@ impl House {
             self.changed = true;
             let text = format!("{}: {}", role.name(), ended.why);
             if self.stage == Stage::Starting {
-                return Err(Failure::new(text));
+                self.log_errors();
+                let said = self.parts.errors.as_ref().and_then(ChildErrors::last);
+                let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
+                return Err(Failure::new(format!("{text}{said}")));
             }
-            self.parts.log.error(&format!("{text}; starting it again in {:?}", ended.wait));
+            let when = match ended.wait {
+                Duration::ZERO => "at once".to_owned(),
+                wait => format!("in {wait:?}"),
+            };
+            self.parts.log.error(&format!("{text}; starting it again {when}"));
         }
         self.reap_reload(now);
         Ok(())
@@ -395,7 +431,7 @@ impl House {
             config: self.parts.plan.source.clone(),
             processes: std::iter::once(parent).chain(children).collect(),
             sockets: listener.sockets.iter().map(named).collect(),
-            warnings: self.parts.identities.warnings.clone(),
+            warnings: self.warnings.clone(),
         };
         let Some(process) = &self.checker.process else { return };
         if let Err(fault) = process.tell(&ToChecker::House(house), &[]) {

@@ -84,7 +84,8 @@ impl Member {
     pub fn end(&mut self, why: &Fault) {
         let Some(process) = &self.process else { return };
         process.kill();
-        if !matches!(why, Fault::Closed) {
+        // A channel that broke because the child ended is no reason of its own.
+        if matches!(why, Fault::Malformed(_) | Fault::TooLong) || is_stuck(why) {
             self.last_words.get_or_insert_with(|| format!("it {why}"));
         }
         self.pulse.ending_after(Instant::now());
@@ -98,9 +99,11 @@ impl Member {
         self.last_words.get_or_insert_with(|| "it gave no sign of life".into());
     }
 
-    /// Empties the place if its process ended. What it still said is heard before, by the caller.
+    /// Empties the place if its process ended.
     pub fn reap(&mut self, now: Instant) -> Option<Ended> {
         let exit = self.process.as_ref()?.ended()?;
+        // Its last words may have come after the house listened.
+        while self.hear(now).is_some() {}
         self.process = None;
         let why = self.last_words.take().unwrap_or_else(|| describe(exit));
         Some(Ended { why, wait: self.pulse.ended(now) })
@@ -121,6 +124,11 @@ impl Member {
     pub fn succeed(&mut self, before: &Self) {
         self.starts = self.starts.saturating_add(before.starts).saturating_sub(1);
     }
+}
+
+/// Whether the child runs and does not read.
+fn is_stuck(why: &Fault) -> bool {
+    matches!(why, Fault::Channel(e) if e.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 fn describe(exit: Exit) -> String {

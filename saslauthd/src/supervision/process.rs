@@ -142,7 +142,12 @@ impl Process {
     /// The next thing it said, or `None` when it said nothing.
     pub fn hear(&mut self) -> Result<Option<FromChild>, Fault> {
         let mut packet = [0; LONGEST];
-        let count = match channel::receive_plain(&self.channel, &mut packet) {
+        let mut received = channel::receive_plain(&self.channel, &mut packet);
+        // A child that ended without reading all resets the channel; what it said before is still there.
+        if received.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::ConnectionReset) {
+            received = channel::receive_plain(&self.channel, &mut packet);
+        }
+        let count = match received {
             Ok(0) => return Err(Fault::Closed),
             Ok(count) => count,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),

@@ -15,7 +15,7 @@ use super::limiter::Limiter;
 use super::member::Member;
 use super::process::{Process, Role};
 use super::pulse::Due;
-use super::sockets::Added;
+use super::sockets::{Added, Directory, Listening};
 use crate::config::plan::Plan;
 use crate::log::Log;
 
@@ -35,6 +35,7 @@ pub(super) struct Successor {
 struct Before {
     identities: Identities,
     limiter: Option<Limiter>,
+    control: Option<Listening>,
     log: Log,
 }
 
@@ -73,10 +74,9 @@ impl House {
             false => Some(Limiter::new(words)?),
         };
         let added = self.parts.sockets.add(&plan)?;
-        let role = Role::Checker;
-        let process = Process::start(&self.parts.programs, role, identities.of_role(role));
-        let process = match process {
-            Ok(process) => process,
+        let started = self.start_successor(&plan, &identities);
+        let (process, control) = match started {
+            Ok(started) => started,
             Err(e) => {
                 added.discard();
                 return Err(e);
@@ -85,14 +85,41 @@ impl House {
         let before = Before {
             identities: std::mem::replace(&mut self.parts.identities, identities),
             limiter: limiter.map(|new| std::mem::replace(&mut self.parts.limiter, new)),
-            log: std::mem::replace(&mut self.parts.log, Log::new(&plan.checker.log)),
+            control: control.map(|new| std::mem::replace(&mut self.parts.control, new)),
+            log: std::mem::replace(
+                &mut self.parts.log,
+                Log::new(&plan.checker.log, plan.foreground),
+            ),
         };
         let now = Instant::now();
-        let mut member = Member::new(role, now);
+        let mut member = Member::new(Role::Checker, now);
         member.filled(process, now);
         let channel = self.brief(&mut member, plan.checker.clone());
         self.successor = Some(Successor { member, plan, added, channel, before });
         Ok(())
+    }
+
+    fn start_successor(
+        &mut self,
+        plan: &Plan,
+        identities: &Identities,
+    ) -> sys::Result<(Process, Option<Listening>)> {
+        let control = match self.parts.control.is(&plan.control_socket()) {
+            true => None,
+            false if self.parts.control.path() == plan.control => {
+                self.parts.control.change(&plan.control_socket())?;
+                None
+            }
+            false => Some(Listening::bind(&plan.control_socket(), Directory::of(plan))?),
+        };
+        let who = identities.of_role(Role::Checker);
+        match Process::start(&self.parts.programs, Role::Checker, who) {
+            Ok(process) => Ok((process, control)),
+            Err(e) => {
+                control.iter().for_each(Listening::unlink);
+                Err(e)
+            }
+        }
     }
 
     pub(super) fn successor_member(&self) -> Option<&Member> {
@@ -140,26 +167,27 @@ impl House {
     }
 
     fn take_over(&mut self, successor: Successor, now: Instant) {
-        let Successor { mut member, plan, added, channel, .. } = successor;
+        let Successor { mut member, plan, added, channel, before } = successor;
         if let Err(e) = self.parts.sockets.commit(&plan, added) {
             self.parts.log.error(&e.to_string());
         }
+        before.control.iter().for_each(Listening::unlink);
         self.parts.plan = plan;
-        self.tell_serve();
-        if let Some(channel) = &channel {
-            self.hand_over(channel);
-        }
-        self.promised = None;
         member.succeed(&self.checker);
         let old = std::mem::replace(&mut self.checker, member);
+        // Told before its channel is closed, so that it knows what the end of the channel means.
         if let Some(process) = old.process {
             // One that cannot be told is ended when its time is over.
             let told = process.tell(&ToChecker::Stop, &[]);
             let time = if told.is_ok() { RETIRE } else { Duration::ZERO };
             self.retiring.push((process, now + time));
         }
-        let warnings = self.parts.identities.warnings.clone();
-        warnings.iter().chain(&self.parts.plan.warnings).for_each(|w| self.parts.log.warning(w));
+        self.promised = None;
+        self.tell_serve();
+        if let Some(channel) = &channel {
+            self.hand_over(channel);
+        }
+        self.renew_warnings();
         self.parts
             .log
             .info(&format!("serving by the new configuration, {}", self.parts.plan.source));
@@ -186,6 +214,9 @@ impl House {
         self.parts.log = before.log;
         if let Some(limiter) = before.limiter {
             self.parts.limiter = limiter;
+        }
+        if let Some(control) = before.control {
+            std::mem::replace(&mut self.parts.control, control).unlink();
         }
         if let Some(process) = member.process {
             process.kill();

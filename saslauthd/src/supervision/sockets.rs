@@ -53,6 +53,11 @@ impl Listening {
         &self.plan.path
     }
 
+    /// Whether it is as wanted.
+    pub fn is(&self, plan: &SocketPlan) -> bool {
+        self.plan == *plan
+    }
+
     /// Removes its file if that is still the one that was bound here.
     pub fn unlink(&self) {
         if let Origin::Bound(Some(bound)) = self.origin
@@ -64,7 +69,7 @@ impl Listening {
     }
 
     /// Gives it another owner, group or mode.
-    fn change(&mut self, plan: &SocketPlan) -> sys::Result<()> {
+    pub fn change(&mut self, plan: &SocketPlan) -> sys::Result<()> {
         let same = (self.plan.owner, self.plan.group, self.plan.mode)
             == (plan.owner, plan.group, plan.mode);
         if same || self.origin == Origin::HandedOver {

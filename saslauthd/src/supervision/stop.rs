@@ -21,9 +21,7 @@ impl House {
     pub(super) fn stop(mut self) {
         self.parts.notifier.stopping();
         self.parts.sockets.unlink();
-        if let Some(control) = &self.parts.control {
-            control.unlink();
-        }
+        self.parts.control.unlink();
         let mut processes = self.dismiss();
         self.await_ends(&mut processes, PATIENCE);
         for process in &processes {
