@@ -184,18 +184,21 @@ mod tests {
     #[test]
     fn links_and_pipes_are_refused_and_untouched() {
         let home = tempfile::tempdir().unwrap();
-        let victim = home.path().join("victim");
+        // One each, or the second name of one would protect the other.
+        let (victim, other) = (home.path().join("victim"), home.path().join("other"));
         std::fs::write(&victim, "mine").unwrap();
+        std::fs::write(&other, "mine").unwrap();
         let (soft, hard, pipe) =
             (home.path().join("soft"), home.path().join("hard"), home.path().join("pipe"));
         symlink(&victim, &soft).unwrap();
-        std::fs::hard_link(&victim, &hard).unwrap();
+        std::fs::hard_link(&other, &hard).unwrap();
         nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
         for path in [soft, hard, pipe] {
             let refused = PidFile::claim(&path);
             assert!(matches!(refused, Err(Error::Unsafe { .. })), "{path:?}: {refused:?}");
         }
         assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+        assert_eq!(std::fs::read(&other).unwrap(), b"mine");
     }
 
     #[test]
