@@ -1,0 +1,135 @@
+//! One login on its way through the house.
+
+use accounts::{Own, Restrictions};
+use credentials::{Generation, Reason, Scheme};
+use ipc::requests::{Peer, Source, Verify};
+use protocol::{Name, Password};
+
+use crate::limiter::Reservation;
+use crate::log::{CacheUse, Event, Outcome};
+use crate::mapping::Identity;
+
+/// The channel that a login came by, and its answer goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Origin(pub(crate) u32);
+
+/// A login until its answer.
+pub(super) struct Login {
+    pub(super) origin: Origin,
+    pub(super) id: u64,
+    pub(super) peer: Peer,
+    pub(super) source: Source,
+    pub(super) service: Name,
+    /// Away while the hashing pool has it.
+    pub(super) password: Option<Password>,
+    pub(super) identity: Identity,
+    /// The number of this decision; also the ticket of its job.
+    pub(super) serial: u64,
+    pub(super) started_ns: u64,
+    /// Under which failures are counted; 0 while it is not known.
+    pub(super) user_tag: u64,
+    pub(super) reservation: Option<Reservation>,
+    /// Whether others may wait for its tokens.
+    pub(super) held: bool,
+    /// Index of the chain, and how far it has been walked.
+    pub(super) chain: usize,
+    pub(super) position: usize,
+    /// What is being compared in the pool; `None` there is a stand-in.
+    pub(super) asked: Option<Asked>,
+    /// Why the first backend that knows the user refused.
+    pub(super) refused: Option<Reason>,
+    /// What could not be asked, if anything.
+    pub(super) away: Option<Away>,
+    // For the log.
+    pub(super) backend: Option<usize>,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) cache: CacheUse,
+    pub(super) throttled: Option<&'static str>,
+}
+
+/// What kept a login from an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Away {
+    /// The backend of this index.
+    Backend(usize),
+    /// The hashing pool.
+    Pool,
+}
+
+/// What stands behind a comparison that is under way.
+pub(super) struct Asked {
+    pub(super) backend: usize,
+    pub(super) generation: Generation,
+    pub(super) standing: Result<(), Reason>,
+    pub(super) restrictions: Restrictions,
+    pub(super) own: Option<Own>,
+}
+
+impl Login {
+    /// A request that was just read, with its names as they came.
+    pub(super) fn new(origin: Origin, request: Verify, serial: u64, started_ns: u64) -> Box<Self> {
+        Box::new(Self {
+            origin,
+            id: request.id,
+            peer: request.peer,
+            source: request.source,
+            service: request.service,
+            password: Some(request.password),
+            identity: Identity { user: request.login, realm: request.realm },
+            serial,
+            started_ns,
+            user_tag: 0,
+            reservation: None,
+            held: false,
+            chain: 0,
+            position: 0,
+            asked: None,
+            refused: None,
+            away: None,
+            backend: None,
+            scheme: None,
+            cache: CacheUse::Off,
+            throttled: None,
+        })
+    }
+
+    /// The address that counts. A later process that finds the client's address by itself would be believed here.
+    pub(super) fn believed(&self) -> Option<std::net::IpAddr> {
+        match self.source {
+            Source::Stated(address) => Some(address.ip),
+            Source::Absent | Source::Ignored(_) => None,
+        }
+    }
+
+    /// A backend that knows the user refused; the first one's reason is logged.
+    pub(super) fn note_refusal(&mut self, backend: usize, reason: Reason) {
+        if self.refused.is_none() {
+            self.refused = Some(reason);
+            self.backend = Some(backend);
+        }
+    }
+
+    /// For the log.
+    pub(super) fn event<'a>(
+        &'a self,
+        process: u32,
+        outcome: Outcome,
+        backend: Option<&'a str>,
+        micros: u64,
+    ) -> Event<'a> {
+        Event {
+            id: (process, self.serial),
+            outcome,
+            user: &self.identity.user,
+            realm: &self.identity.realm,
+            service: &self.service,
+            backend,
+            scheme: self.scheme,
+            cache: self.cache,
+            peer: self.peer,
+            source: self.source,
+            throttled: self.throttled,
+            micros,
+        }
+    }
+}

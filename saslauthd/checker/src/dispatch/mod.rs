@@ -1,0 +1,442 @@
+//! From a login to its answer: limiter, chain of backends, cache, hashing pool, log.
+//!
+//! Runs in the checker, on its one thread, without any I/O of its own: the loop hands in what was read and what the
+//! pool finished, and takes answers away. It trusts the listener to frame requests and for nothing else. Only a
+//! comparison in `credentials` makes an Accept here, and every way out of a login ends in [`Dispatcher::finish`],
+//! which settles its tokens, writes its event and answers it, once.
+
+mod chain;
+mod login;
+mod parked;
+mod renewal;
+mod report;
+mod waiting;
+
+use std::collections::HashMap;
+
+use credentials::names::Preparation;
+use credentials::{Scratch, Trouble};
+use ipc::config::{self, Level, Mapping};
+use ipc::requests::{Answered, Incoming, Unreadable, Verify};
+use protocol::{Answer, Name};
+
+use crate::backends::{self, Backend, Change, RealmUse};
+use crate::cache::Cache;
+use crate::limiter::{Ask, Busy, Limiter, Reserved};
+use crate::log::{Log, Outcome};
+use crate::mapping::{Identity, identity};
+use crate::pool::{Done, Pool};
+use crate::writer::Writer;
+
+use login::Login;
+pub(crate) use login::Origin;
+use parked::{Parked, floor_ns};
+use renewal::Renewals;
+use waiting::Waiting;
+
+/// Most logins that wait for the pool or for a token.
+const MOST_IN_FLIGHT: usize = 16_384;
+
+/// What the clocks say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    /// Nanoseconds since boot.
+    pub(crate) boot_ns: u64,
+    /// Seconds since 1970.
+    pub(crate) wall_s: u64,
+}
+
+impl Moment {
+    /// Now.
+    pub(crate) fn now() -> Self {
+        Self { boot_ns: sys::clock::boot_nanoseconds(), wall_s: sys::clock::wall_seconds() }
+    }
+}
+
+/// The parts that a dispatcher is put together from.
+pub(crate) struct Parts {
+    pub(crate) config: config::Checker,
+    pub(crate) backends: Vec<Backend>,
+    pub(crate) limiter: Limiter,
+    pub(crate) cache: Cache,
+    pub(crate) pool: Pool,
+    pub(crate) writer: Writer,
+    pub(crate) log: Log,
+    /// Tells the decisions of this process from those of others.
+    pub(crate) process: u32,
+    /// How time is read.
+    pub(crate) clock: Box<dyn Fn() -> Moment>,
+}
+
+/// Everything that decides about logins.
+pub(crate) struct Dispatcher {
+    mapping: Mapping,
+    names: Preparation,
+    wait_ns: u64,
+    /// The chain of each realm that has one of its own, by index.
+    realms: Vec<(Name, usize)>,
+    /// The chains; the first is that of all other realms.
+    chains: Vec<Chain>,
+    backends: Vec<Backend>,
+    limiter: Limiter,
+    cache: Cache,
+    pool: Pool,
+    log: Log,
+    process: u32,
+    clock: Box<dyn Fn() -> Moment>,
+    serial: u64,
+    /// For comparisons that are too cheap for the pool.
+    scratch: Scratch,
+    hashing: HashMap<u64, Box<Login>>,
+    waiting: Waiting,
+    /// Tokens that came back while a login was handled; who waits for them is woken after it.
+    released: Vec<Busy>,
+    parked: Parked,
+    renewals: Renewals,
+    answers: Vec<(Origin, Answered)>,
+    totals: Totals,
+    upkeep_ns: u64,
+}
+
+/// Backends in the order in which they are asked.
+struct Chain {
+    backends: Box<[usize]>,
+    realm: RealmUse,
+}
+
+/// How logins ended since the start.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    accepted: u64,
+    refused: u64,
+    throttled: u64,
+    unavailable: u64,
+    unreadable: u64,
+}
+
+impl Dispatcher {
+    /// Puts a dispatcher together and looks at each backend once.
+    ///
+    /// # Errors
+    /// For a chain of backends that don't exist, or a realm that is no name.
+    pub(crate) fn new(parts: Parts) -> Result<Self, Trouble> {
+        let config = &parts.config;
+        let mut chains = vec![Chain::new(&config.chain, &parts.backends)?];
+        let mut realms = Vec::new();
+        for own in &config.realms {
+            let realm = Name::new(own.realm.as_bytes())
+                .map_err(|why| Trouble::new(format!("realm {}: {why}", own.realm)))?;
+            realms.push((realm, chains.len()));
+            chains.push(Chain::new(&own.chain, &parts.backends)?);
+        }
+        let names = match config.names {
+            config::Names::Precis => Preparation::Precis,
+            config::Names::Raw => Preparation::Raw,
+        };
+        let mut dispatcher = Self {
+            mapping: config.mapping.clone(),
+            names,
+            wait_ns: u64::from(config.hashing.wait_ms) * 1_000_000,
+            realms,
+            chains,
+            backends: parts.backends,
+            limiter: parts.limiter,
+            cache: parts.cache,
+            pool: parts.pool,
+            log: parts.log,
+            process: parts.process,
+            clock: parts.clock,
+            serial: 0,
+            scratch: Scratch::new(),
+            hashing: HashMap::new(),
+            waiting: Waiting::default(),
+            released: Vec::new(),
+            parked: Parked::default(),
+            renewals: Renewals::new(parts.writer, &config.hashing),
+            answers: Vec::new(),
+            totals: Totals::default(),
+            upkeep_ns: 0,
+        };
+        dispatcher.upkeep((dispatcher.clock)());
+        Ok(dispatcher)
+    }
+
+    /// Takes one message of a listener.
+    pub(crate) fn incoming(&mut self, origin: Origin, message: Incoming) {
+        match message {
+            Incoming::Verify(request) => self.verify(origin, request),
+            Incoming::Unreadable(unreadable) => self.unreadable(unreadable),
+        }
+    }
+
+    /// Takes what the pool finished.
+    pub(crate) fn finished(&mut self) {
+        for done in self.pool.finished() {
+            self.done(done);
+        }
+        self.wake();
+    }
+
+    /// Answers that are ready, each with the channel that it goes to.
+    pub(crate) fn answers(&mut self) -> std::vec::Drain<'_, (Origin, Answered)> {
+        self.answers.drain(..)
+    }
+
+    /// The pool, for the loop to wait on.
+    pub(crate) fn pool(&self) -> Pool {
+        self.pool.handle()
+    }
+
+    /// The log, for what the loop has to say.
+    pub(crate) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// Logins that are not answered yet.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.hashing.len() + self.waiting.len() + self.parked.len()
+    }
+
+    fn verify(&mut self, origin: Origin, request: Verify) {
+        let now = (self.clock)();
+        self.limiter.at(now.boot_ns);
+        self.serial += 1;
+        let mut login = Login::new(origin, request, self.serial, now.boot_ns);
+        let raw = &login.identity;
+        match identity(&self.mapping, self.names, &raw.user, &raw.realm) {
+            None => {
+                login.user_tag = self.limiter.user(raw.user.as_bytes(), raw.realm.as_bytes());
+                let reason = credentials::Reason::NameNotAllowed.as_str();
+                self.finish(login, Outcome::Refuse(reason));
+            }
+            Some(identity) => {
+                login.identity = identity;
+                login.chain = self.chain_of(&login.identity.realm);
+                login.user_tag = self.tag(&login.identity, login.chain);
+                self.admit(login);
+            }
+        }
+        self.wake();
+    }
+
+    fn chain_of(&self, realm: &Name) -> usize {
+        self.realms.iter().find(|(own, _)| own == realm).map_or(0, |(_, chain)| *chain)
+    }
+
+    /// What failures of this user are counted by.
+    fn tag(&self, identity: &Identity, chain: usize) -> u64 {
+        let whole = RealmUse::Own;
+        let realm = self.chains.get(chain).map_or(&whole, |chain| &chain.realm);
+        let (user, realm) = backends::counted(identity, realm);
+        self.limiter.user(user, realm)
+    }
+
+    /// Takes tokens and walks the chain, or waits, or refuses.
+    fn admit(&mut self, login: Box<Login>) {
+        if self.hashing.len() + self.waiting.len() >= MOST_IN_FLIGHT {
+            return self.finish(login, Outcome::Unavailable("overload"));
+        }
+        if let Err((busy, login)) = self.try_admit(login) {
+            if self.waiting.is_held(busy) {
+                self.waiting.add(busy, login);
+            } else {
+                self.throttle(busy, login);
+            }
+        }
+    }
+
+    /// Gives the login back when there is no token.
+    fn try_admit(&mut self, mut login: Box<Login>) -> Result<(), (Busy, Box<Login>)> {
+        let Some(password) = &login.password else { return Ok(()) };
+        let ask = Ask {
+            user: login.user_tag,
+            source: login.believed(),
+            peer_uid: login.peer.uid,
+            password: password.reveal(),
+        };
+        match self.limiter.reserve(ask) {
+            Reserved::Taken(reservation) => {
+                login.reservation = Some(reservation);
+                self.walk(login);
+                Ok(())
+            }
+            Reserved::Throttled(busy) => Err((busy, login)),
+        }
+    }
+
+    /// The password is not looked at, so that a right one is refused as a wrong one is.
+    fn throttle(&mut self, busy: Busy, mut login: Box<Login>) {
+        self.limiter.note_throttled(busy);
+        self.totals.throttled += 1;
+        login.throttled = Some(busy.0.as_str());
+        self.finish(login, Outcome::Refuse("throttled"));
+    }
+
+    /// Gives those who wait for tokens that came back another try, until none is left.
+    fn wake(&mut self) {
+        while let Some(busy) = self.released.pop() {
+            let mut queue = self.waiting.take(busy);
+            while let Some(login) = queue.pop_front() {
+                let Err((other, login)) = self.try_admit(login) else { continue };
+                if !self.waiting.is_held(other) {
+                    self.throttle(other, login);
+                } else if other == busy {
+                    queue.push_front(login);
+                    break;
+                } else {
+                    self.waiting.add(other, login);
+                }
+            }
+            self.waiting.put_back(busy, queue);
+        }
+    }
+
+    /// The end of every login.
+    fn finish(&mut self, mut login: Box<Login>, outcome: Outcome) {
+        let now = (self.clock)();
+        self.limiter.at(now.boot_ns);
+        if let Some(reservation) = login.reservation.take() {
+            if login.held {
+                for busy in reservation.charged() {
+                    self.waiting.release(busy);
+                    self.released.push(busy);
+                }
+            }
+            match outcome {
+                Outcome::Accept => self.limiter.accepted(reservation),
+                Outcome::Refuse(_) => self.limiter.refused(reservation),
+                Outcome::Unavailable(_) => self.limiter.unknown(reservation),
+            }
+        }
+        let micros = now.boot_ns.saturating_sub(login.started_ns) / 1000;
+        let backend = login.backend.and_then(|index| self.backends.get(index)).map(Backend::name);
+        self.log.login(&login.event(self.process, outcome, backend, micros));
+        self.answer(&login, outcome, now);
+    }
+
+    fn answer(&mut self, login: &Login, outcome: Outcome, now: Moment) {
+        let answer = match outcome {
+            Outcome::Accept => {
+                self.totals.accepted += 1;
+                Answer::Accept
+            }
+            Outcome::Unavailable(_) => {
+                self.totals.unavailable += 1;
+                Answer::Unavailable
+            }
+            Outcome::Refuse(_) => {
+                self.totals.refused += 1;
+                let due = login.started_ns.saturating_add(floor_ns(login.user_tag));
+                if due > now.boot_ns && self.parked.add(due, login.origin, login.id) {
+                    return;
+                }
+                Answer::Refuse
+            }
+        };
+        self.answers.push((login.origin, Answered { id: login.id, answer }));
+    }
+
+    /// When [`Self::due`] wants to be called at the latest.
+    pub(crate) fn next_due(&self) -> u64 {
+        let expiry = self.waiting.oldest().map(|started| started.saturating_add(self.wait_ns));
+        let next = [self.parked.next(), expiry, Some(self.upkeep_ns)];
+        next.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+
+    /// What time brings: refusals that have waited, logins that waited too long, and upkeep.
+    pub(crate) fn due(&mut self) {
+        let now = (self.clock)();
+        self.limiter.at(now.boot_ns);
+        while let Some((origin, id)) = self.parked.pop(now.boot_ns) {
+            self.answers.push((origin, Answered { id, answer: Answer::Refuse }));
+        }
+        if let Some(latest) = now.boot_ns.checked_sub(self.wait_ns) {
+            while let Some(login) = self.waiting.expired(latest) {
+                self.finish(login, Outcome::Unavailable("overload"));
+            }
+        }
+        if now.boot_ns >= self.upkeep_ns {
+            self.upkeep(now);
+        }
+        self.wake();
+    }
+
+    /// Once in a while: clocks for the next boot, notes to the disk, and a look at what hashes are like.
+    fn upkeep(&mut self, now: Moment) {
+        const EVERY_NS: u64 = 60_000_000_000;
+        self.upkeep_ns = now.boot_ns.saturating_add(EVERY_NS);
+        self.limiter.touch(now.boot_ns, now.wall_s);
+        self.renewals.write_notes();
+        while let Some(line) = self.renewals.trouble() {
+            self.log.say(Level::Error, format_args!("{line}"));
+        }
+        for index in 0..self.backends.len() {
+            let Some(backend) = self.backends.get_mut(index) else { continue };
+            let change = backend.probe(now.wall_s);
+            backend.take_census();
+            self.tell(index, change);
+        }
+    }
+
+    /// Says what became of a backend.
+    fn tell(&mut self, index: usize, change: Change) {
+        let Some(backend) = self.backends.get(index) else { return };
+        match (change, &backend.health().trouble) {
+            (Change::Worse, Some(trouble)) => {
+                let what = format_args!("backend {} is unavailable: {trouble}", backend.name());
+                self.log.say(Level::Error, what);
+            }
+            (Change::Better, _) => {
+                let what = format_args!("backend {} works again", backend.name());
+                self.log.say(Level::Info, what);
+            }
+            _ => {}
+        }
+    }
+
+    /// A request that the listener refused by itself.
+    fn unreadable(&mut self, request: Unreadable) {
+        self.totals.unreadable += 1;
+        let Unreadable { socket, peer, fault } = request;
+        let (uid, pid, why) = (peer.uid, peer.pid, fault.as_str());
+        self.log.say(
+            Level::Info,
+            format_args!(
+                "request outcome=refuse reason={why} socket={socket} peer_uid={uid} peer_pid={pid}"
+            ),
+        );
+    }
+
+    /// Gives a finished job to whoever asked for it.
+    fn done(&mut self, done: Done) {
+        match self.hashing.remove(&done.ticket) {
+            Some(login) => self.compared(login, done),
+            None => {
+                if let Some(line) = self.renewals.done(done) {
+                    self.log.say(Level::Warning, format_args!("{line}"));
+                }
+            }
+        }
+    }
+}
+
+impl Chain {
+    fn new(indices: &[u8], backends: &[Backend]) -> Result<Self, Trouble> {
+        let mut order = Vec::new();
+        let mut uses = Vec::new();
+        for index in indices {
+            let index = usize::from(*index);
+            let Some(backend) = backends.get(index) else {
+                return Err(Trouble::new(format!(
+                    "a chain names backend {index}, which isn't there"
+                )));
+            };
+            order.push(index);
+            uses.push(backend.realm_use());
+        }
+        Ok(Self { backends: order.into(), realm: backends::shared_use(uses) })
+    }
+}
+
+#[cfg(test)]
+mod tests;
