@@ -116,8 +116,9 @@ const COMMON_OLD: &[c_long] = &[];
 
 const LISTENER: &[c_long] = &[libc::SYS_accept4];
 
-/// Reading account files, and what SQLite does in WAL mode.
+/// Reading account files, what SQLite does in WAL mode, and accepting operators.
 const FILES: &[c_long] = &[
+    libc::SYS_accept4,
     libc::SYS_openat,
     libc::SYS_pread64,
     libc::SYS_pwrite64,
