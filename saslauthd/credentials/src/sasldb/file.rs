@@ -71,10 +71,10 @@ pub(super) fn read_settled(path: &Path) -> Result<(Records, Identity), Error> {
     let mut attempt = 1;
     loop {
         let (error, worth_another) = match read_once(path) {
-            Ok((bytes, identity)) => match super::decode(&bytes) {
+            Ok((bytes, identity)) => match super::decode(&bytes, path) {
                 Ok(records) => return Ok((records, identity)),
                 // Half a change looks like damage, and can do so between two equal time stamps.
-                Err(fault) => (fault.at(path), identity.is_fresh(SystemTime::now())),
+                Err(error) => (error, identity.is_fresh(SystemTime::now())),
             },
             Err(error) => {
                 let changing = matches!(error, Error::Changing(_));

@@ -41,8 +41,13 @@ pub fn read(path: &Path) -> Result<Records, Error> {
     file::read_settled(path).map(|(records, _)| records)
 }
 
+/// Takes apart the bytes of a whole file; `path` is what an error calls it.
+pub fn decode(bytes: &[u8], path: &Path) -> Result<Records, Error> {
+    records(bytes).map_err(|fault| fault.at(path))
+}
+
 /// Tells the format by its magic and takes the file apart.
-fn decode(bytes: &[u8]) -> Result<Records, error::Fault> {
+fn records(bytes: &[u8]) -> Result<Records, error::Fault> {
     if berkeley::is_magic(bytes) {
         berkeley::read::records(bytes)
     } else if gdbm::is_magic(bytes) {

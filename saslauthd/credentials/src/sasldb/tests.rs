@@ -119,7 +119,7 @@ fn foreign_features_are_named() {
     let with = |name: &str, at: usize, byte: u8| {
         let mut bytes = bytes_of(name);
         bytes[at] = byte;
-        decode(&bytes).map(|_| ()).unwrap_err()
+        super::records(&bytes).map(|_| ()).unwrap_err()
     };
     let unsupported = |fault| matches!(fault, Fault::Unsupported(_));
     assert!(unsupported(with("basic.sasldb2", 16, 7)), "version 7");
@@ -138,7 +138,11 @@ fn a_record_that_vanished_is_damage() {
     for name in ["basic.sasldb2", "many150.sasldb2"] {
         let mut bytes = bytes_of(name);
         bytes[4096..8192].fill(0);
-        assert_eq!(decode(&bytes).err(), Some(Fault::Damaged(0, "records are missing")), "{name}");
+        assert_eq!(
+            super::records(&bytes).err(),
+            Some(Fault::Damaged(0, "records are missing")),
+            "{name}"
+        );
     }
 }
 
@@ -152,7 +156,7 @@ fn checksums_find_every_flipped_bit_of_a_page_in_use() {
         for at in (page_size..sound.len()).chain(0..496) {
             let mut bytes = sound.clone();
             bytes[at] ^= 1 << (at % 8);
-            assert!(decode(&bytes).is_err(), "{name} at {at}");
+            assert!(super::records(&bytes).is_err(), "{name} at {at}");
         }
     }
 }
@@ -171,7 +175,7 @@ impl Mutations {
 
 /// Whatever a mutation did, what comes out is bounded by the file and consists of its bytes.
 fn holds(bytes: &[u8], what: &str) {
-    let Ok(records) = decode(bytes) else { return };
+    let Ok(records) = super::records(bytes) else { return };
     let total: usize =
         records.iter().map(|record| record.raw_key().len() + record.value().len()).sum();
     assert!(total <= bytes.len(), "{what}: {total} bytes out of {}", bytes.len());
@@ -190,7 +194,7 @@ fn damage_at_every_sector_neither_panics_nor_hangs_nor_invents() {
                 holds(short, name);
                 // GDBM files are not a whole number of anything, and of LMDB's last pages some may be free.
                 if name.contains("sasldb") {
-                    assert!(decode(short).is_err(), "{name} cut at {cut}");
+                    assert!(super::records(short).is_err(), "{name} cut at {cut}");
                 }
             }
             for flip in [1, 0x80, 0xff] {
@@ -272,7 +276,7 @@ proptest! {
     fn what_is_written_is_read_again(map in some_records()) {
         for format in shapes() {
             let file = format.encode(&records_of(&map), [7; 20]).unwrap();
-            let records = decode(&file).unwrap_or_else(|fault| panic!("{format:?}: {fault:?}"));
+            let records = super::records(&file).unwrap_or_else(|fault| panic!("{format:?}: {fault:?}"));
             prop_assert_eq!(by_key(&records), map.clone(), "{:?}", format);
             match (records.format().0, format.0) {
                 (Kind::Lmdb(read), Kind::Lmdb(written)) => {
