@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::Error;
@@ -218,16 +217,7 @@ impl Database {
     }
 
     fn generation(&self, name: &[u8], source: Source, secret: &[u8]) -> Generation {
-        let digest = Sha256::new()
-            .chain_update(self.salt.as_slice())
-            .chain_update([source as u8])
-            .chain_update(name.len().to_be_bytes())
-            .chain_update(name)
-            .chain_update(secret)
-            .finalize();
-        let mut generation = [0; 16];
-        generation.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
-        Generation(generation)
+        Generation::of(&[self.salt.as_slice(), &[source as u8], name, secret])
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use md5::Digest;
 use protocol::Password;
 
 use super::super::tests::{expected, sample};
