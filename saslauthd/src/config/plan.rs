@@ -284,7 +284,7 @@ impl Planner<'_> {
             wait_ms: hashing.wait.0,
             max_memory_kib: hashing.max_memory.0,
             max_ms: hashing.max_time.0,
-            weak: hashing.weak.clone(),
+            weak: hashing.weak.iter().map(|scheme| scheme.word().to_owned()).collect(),
             truncate: hashing.truncate,
             argon2_memory_kib: hashing.argon2_memory.0,
             argon2_passes: hashing.argon2_passes.0,

@@ -180,6 +180,24 @@ settings! {
     }
 }
 
+choices! {
+    /// A scheme that is refused unless it is allowed by name.
+    pub enum WeakScheme {
+        /// No hash at all.
+        Plain = "plain",
+        /// crypt(3) of old.
+        Des = "des",
+        /// Its BSDi extension.
+        Bsdi = "bsdi",
+        /// MD4 of UTF-16.
+        Nt = "nt",
+        /// MD5 once, salted or not.
+        Md5 = "md5",
+        /// SHA-1 once, without salt.
+        Sha1 = "sha1",
+    }
+}
+
 settings! {
     /// The pool that computes hashes, and what a stored hash may cost.
     pub struct Hashing {
@@ -194,7 +212,7 @@ settings! {
         /// Most time that one stored hash may ask for, by estimate.
         max_time: Time<10, 600_000> = Time(5_000),
         /// Schemes allowed although they are weak or no hash at all: "plain", "des", "bsdi", "nt", "md5", "sha1".
-        weak: Vec<String> = Vec::new(),
+        weak: Vec<WeakScheme> = Vec::new(),
         /// bcrypt sees 72 bytes of a password. false refuses longer ones, true ignores the rest as crypt(3) does.
         truncate: bool = false,
         /// Memory of new argon2id hashes.

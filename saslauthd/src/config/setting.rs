@@ -208,6 +208,13 @@ macro_rules! choices {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $( $(#[doc = $doc])* $variant, )* }
 
+        impl $name {
+            /// The word that stands for it in a file.
+            pub fn word(self) -> &'static str {
+                match self { $( Self::$variant => $word, )* }
+            }
+        }
+
         impl $crate::config::setting::Setting for $name {
             fn expected() -> String {
                 format!("one of {}", [$( concat!("\"", $word, "\"") ),*].join(", "))
@@ -231,7 +238,7 @@ macro_rules! choices {
             }
 
             fn show(&self) -> Option<String> {
-                Some(match self { $( Self::$variant => concat!("\"", $word, "\""), )* }.to_owned())
+                Some(format!("\"{}\"", self.word()))
             }
         }
     };
