@@ -76,6 +76,7 @@ impl Checker {
         while !(parent.is_finished() || self.is_done()) {
             self.changed.notified().await;
         }
+        self.core.borrow_mut().close();
         self.turn();
         if parent.is_finished() { parent.await.unwrap_or(Ok(())) } else { Ok(()) }
     }

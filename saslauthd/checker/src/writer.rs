@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
 
 use accounts::{AccountId, Secrets, UnixTime, Upgrade};
 use credentials::{Generation, Shape};
@@ -38,10 +39,20 @@ pub(crate) enum Task {
     },
 }
 
-/// The thread, seen from the loop.
+/// The thread, seen from the loop. Dropping it waits until all that was handed over is written.
 pub(crate) struct Writer {
-    tasks: SyncSender<Task>,
+    tasks: Option<SyncSender<Task>>,
     troubles: Receiver<String>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.tasks.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Writer {
@@ -62,16 +73,18 @@ impl Writer {
                 _ => None,
             });
         }
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("accounts".into())
             .stack_size(512 * 1024)
             .spawn(move || work(&mut databases, &incoming, &outgoing))?;
-        Ok(Self { tasks, troubles })
+        Ok(Self { tasks: Some(tasks), troubles, thread: Some(thread) })
     }
 
     /// Hands a change over, or drops it when too many wait.
     pub(crate) fn submit(&self, task: Task) {
-        let _ = self.tasks.try_send(task);
+        if let Some(tasks) = &self.tasks {
+            let _ = tasks.try_send(task);
+        }
     }
 
     /// What went wrong since, a line each.

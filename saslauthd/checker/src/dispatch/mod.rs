@@ -192,6 +192,13 @@ impl Dispatcher {
         &mut self.log
     }
 
+    /// Before the end: what is worth keeping goes to the disk and to the next checker.
+    pub(crate) fn close(&mut self) {
+        let now = (self.clock)();
+        self.limiter.touch(now.boot_ns, now.wall_s);
+        self.renewals.write_notes();
+    }
+
     /// Logins that are not answered yet.
     pub(crate) fn unanswered(&self) -> usize {
         self.hashing.len() + self.waiting.len() + self.parked.len()

@@ -1,0 +1,6 @@
+//! Whole logins through a dispatcher with real backends in temporary files; time is set by the tests.
+
+mod answers;
+mod attacks;
+mod house;
+mod remembering;
