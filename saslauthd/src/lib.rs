@@ -7,6 +7,7 @@
 
 pub mod command_line;
 pub mod config;
+pub mod demo;
 pub mod failure;
 pub mod log;
 pub mod serve;

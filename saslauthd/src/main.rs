@@ -10,7 +10,7 @@ use saslauthd::command_line::{self, Task};
 use saslauthd::config::plan::Foreground;
 use saslauthd::failure::Failure;
 use saslauthd::start::Handed;
-use saslauthd::{serve, users};
+use saslauthd::{demo, serve, users};
 
 fn main() -> ExitCode {
     match run() {
@@ -28,7 +28,7 @@ fn run() -> Result<u8, Failure> {
     let handed = Handed::take()?;
     match command_line::parse(std::env::args_os().skip(1))? {
         Task::Serve(options) => return serve::serve(options, &handed),
-        Task::Demo(_) => return Err(Failure::new("not yet")),
+        Task::Demo(options) => demo::demo(&options, &handed)?,
         Task::Check(options) => {
             let plan = serve::plan(&options, Foreground::Yes)?;
             options.warnings.iter().chain(&plan.warnings).for_each(|w| eprintln!("saslauthd: {w}"));

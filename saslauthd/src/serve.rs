@@ -68,7 +68,12 @@ pub fn plan(options: &Options, foreground: Foreground) -> Result<Plan, Report> {
 
 /// This host.
 pub fn host(foreground: Foreground) -> Host {
-    Host { accounts: AccountFiles::default(), name: sys::clock::hostname(), foreground }
+    Host {
+        accounts: AccountFiles::default(),
+        name: sys::clock::hostname(),
+        foreground,
+        is_root: identity::is_root(),
+    }
 }
 
 /// All that is known before the first descriptor is opened.

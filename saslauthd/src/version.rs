@@ -32,6 +32,7 @@ pub fn long() -> String {
          \x20        commit: {} (branch {branch})\n\
          \x20         built: {} for {}, {}\n\
          \x20 compiled with: {}\n\
+         \x20      features: {}\n\
          \x20       sockets: mux pwcheck\n\
          \x20      backends: {}\n\
          \x20        config: {}\n",
@@ -41,6 +42,7 @@ pub fn long() -> String {
         build::BUILD_TARGET,
         build::BUILD_RUST_CHANNEL,
         build::RUST_VERSION,
+        if build::CARGO_FEATURES.is_empty() { "none to choose" } else { build::CARGO_FEATURES },
         "shadow getpwent sasldb sqlite sqlite-query",
         crate::config::file::DEFAULT,
     )

@@ -48,7 +48,7 @@ pub enum Task {
 }
 
 /// Everything that goes before the configuration file.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `--config`.
     pub config: Option<PathBuf>,

@@ -23,6 +23,8 @@ pub struct Host {
     pub name: String,
     /// Whether the daemon stays in the foreground.
     pub foreground: Foreground,
+    /// Whether this process is root, and can give things away.
+    pub is_root: bool,
 }
 
 /// Where the daemon runs.
@@ -150,6 +152,9 @@ impl Planner<'_> {
     fn run_dir_group(&mut self, warnings: &mut Vec<String>) -> Option<u32> {
         let group = &self.config.top.run_dir_group;
         let Account::Name(name) = &group.value else { return self.gid(group) };
+        if group.at.is_none() && !self.host.is_root {
+            return None;
+        }
         match self.host.accounts.group(name) {
             Ok(None) if group.at.is_none() => {
                 warnings.push(format!(

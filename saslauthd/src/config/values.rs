@@ -370,7 +370,7 @@ impl<T: Setting> Setting for Vec<T> {
     }
 
     fn example() -> &'static str {
-        "[]"
+        "[\"postfix\", \"root\"]"
     }
 }
 

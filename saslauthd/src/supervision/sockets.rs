@@ -237,6 +237,7 @@ mod tests {
             accounts: sys::identity::AccountFiles::default(),
             name: "host".into(),
             foreground: Foreground::Yes,
+            is_root: false,
         };
         Config::parse("x", &text).unwrap().plan(&host).unwrap()
     }
