@@ -412,3 +412,6 @@ impl Planner<'_> {
 fn rate(rate: Rate) -> task::Rate {
     task::Rate { burst: rate.burst, count: rate.count, seconds: rate.every.seconds() }
 }
+
+#[cfg(test)]
+mod tests;
