@@ -124,14 +124,16 @@ fn has_room_for_each(parameters: &Parameters) -> bool {
     parameters.log2 >= 63 || (1_u64 << parameters.log2) / parameters.p.max(1) > 3
 }
 
-/// `$7$N rrrrr ppppp salt$hash`; the salt is text, of letters only.
+/// `$7$N rrrrr ppppp salt$hash`; the salt is text, of letters and dollars, up to the last dollar. Stricter
+/// than libxcrypt, which checks no letter that stands behind a dollar of the salt.
 pub(super) fn scrypt(stored: &[u8]) -> Option<Layout> {
     let mut cursor = Cursor { rest: stored.get(3..)? };
     let parameters =
         Parameters { log2: cursor.letter()?, r: cursor.fixed()?, p: cursor.fixed()?, t: 0 };
-    let at = cursor.rest.iter().position(|byte| *byte == b'$')?;
+    let at = cursor.rest.iter().rposition(|byte| *byte == b'$')?;
     let (salt, hash) = cursor.rest.split_at_checked(at)?;
-    let fits = stored.len() <= MAX_STORED && salt.iter().all(is_letter);
+    let is_text = salt.iter().all(|byte| is_letter(byte) || *byte == b'$');
+    let fits = stored.len() <= MAX_STORED && is_text;
     (fits && parameters.is_possible() && is_hash(hash.get(1..)?, HASH, LAST)).then(|| Layout {
         scheme: Scheme::Scrypt,
         cost: parameters.cost(SCRYPT_NANOS),
