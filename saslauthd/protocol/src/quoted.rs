@@ -33,6 +33,13 @@ impl fmt::Display for Bracketed<'_> {
 }
 
 fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8], special: &[char]) -> fmt::Result {
+    // Nearly every name is plain ASCII, and a log line has three.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !special.contains(&char::from(*byte));
+    if let Ok(plain) = std::str::from_utf8(bytes)
+        && bytes.iter().all(is_plain)
+    {
+        return f.write_str(plain);
+    }
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             if special.contains(&character) || is_structure(character) {
