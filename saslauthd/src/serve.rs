@@ -107,7 +107,12 @@ impl Start {
         };
         let mut log = Log::new(&plan.checker.log, plan.foreground);
         let identities = Identities::of(&plan, &AccountFiles::default())?;
-        limiter::prepare(&plan.state_dir)?;
+        let mut notices = self.notices;
+        match limiter::prepare(&plan.state_dir) {
+            Ok(()) => {}
+            Err(e) if identity::is_root() => return Err(e.into()),
+            Err(e) => notices.push(format!("{e}; set state_dir, or limits end with the daemon")),
+        }
         identities::prepare_accounts(&plan, &identities)?;
         let limiter = Limiter::new(plan.checker.limits.table_words())?;
         if let Err(warning) = limiter.load(&plan.state_dir) {
@@ -127,7 +132,7 @@ impl Start {
             replan,
             programs: self.programs,
             identities,
-            notices: self.notices,
+            notices,
             sockets,
             control,
             limiter,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ipc::allow::Gate;
 use ipc::config::Level;
-use ipc::control::{self, FromChild, ToChecker};
+use ipc::control::{self, Event, FromChild, ToChecker};
 use ipc::status::House;
 use sys::channel::{receive_with_fds, send};
 use tokio::io::Interest;
@@ -136,12 +136,16 @@ impl Checker {
         self.channels.borrow_mut().remove(&origin);
         match end {
             End::Closed => {}
-            End::Malformed(what) => self.log(
-                Level::Error,
-                format_args!(
-                    "the listener sent what it may not send ({what}); its channel is closed"
-                ),
-            ),
+            End::Malformed(what) => {
+                self.log(
+                    Level::Error,
+                    format_args!(
+                        "the listener sent what it may not send ({what}); its channel is closed"
+                    ),
+                );
+                // Nobody else knows that the listener has no channel any more.
+                self.say(&FromChild::Event(Event::ListenerMalformed));
+            }
             End::System(why) => {
                 self.log(Level::Error, format_args!("the listener's channel broke: {why}"));
             }

@@ -75,8 +75,10 @@ pub enum Event {
         /// Connections held.
         connections: u32,
     },
-    /// A message of the checker was malformed; its channel is closed.
+    /// The listener says: a message of the checker was malformed; its channel is closed.
     CheckerMalformed,
+    /// The checker says: a message of the listener was malformed; its channel is closed.
+    ListenerMalformed,
 }
 
 /// A message of one direction, with the table that it is held to.

@@ -27,7 +27,8 @@ impl Events {
         let kind = match event {
             Event::PeerNotAllowed { .. } => 0,
             Event::Full { .. } => 1,
-            Event::CheckerMalformed => 2,
+            // The last one is the checker's to say.
+            Event::CheckerMalformed | Event::ListenerMalformed => 2,
         };
         let now = Instant::now();
         let mut last = self.last.borrow_mut();

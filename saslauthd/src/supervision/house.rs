@@ -17,7 +17,7 @@ use super::errors::ChildErrors;
 use super::identities::Identities;
 use super::limiter::Limiter;
 use super::member::Member;
-use super::process::{Process, Programs, Role};
+use super::process::{Fault, Process, Programs, Role};
 use super::pulse::Due;
 use super::reload::Successor;
 use super::sockets::{Listening, Sockets};
@@ -77,6 +77,8 @@ pub struct House {
     /// The listener's end of a channel whose other end a checker has that is not ready yet.
     pub(super) promised: Option<OwnedFd>,
     pub(super) successor: Option<Successor>,
+    /// SIGHUP came while a new checker was on its way.
+    pub(super) reload_again: bool,
     /// Checkers that finish what is under way.
     pub(super) retiring: Vec<(Process, Instant)>,
     /// What an operator should know.
@@ -102,6 +104,7 @@ impl House {
             checker: Member::new(Role::Checker, now),
             promised: None,
             successor: None,
+            reload_again: false,
             retiring: Vec::new(),
             warnings: Vec::new(),
             changed: false,
@@ -221,8 +224,11 @@ impl House {
             return Ok(());
         };
         self.listener.filled(process, now);
-        self.tell_serve();
         self.connect_ready_checker();
+        // Until the house is whole its clients wait in the kernel's queue instead of being told that nobody knows.
+        if self.stage == Stage::Serving {
+            self.tell_serve();
+        }
         self.changed = true;
         Ok(())
     }
@@ -253,10 +259,9 @@ impl House {
         let descriptors = [self.parts.limiter.as_fd(), self.parts.control.as_fd()];
         let briefed = process.tell(&ToChecker::Configure(task), &descriptors);
         let told = briefed.and_then(|()| {
-            let log = self.parts.log.descriptor().map_err(super::process::Fault::Channel)?;
+            let log = self.parts.log.descriptor().map_err(Fault::Channel)?;
             process.tell(&ToChecker::Log, &[log.as_fd()])?;
-            let (listeners, checkers) =
-                channel::pair(Kind::Stream).map_err(super::process::Fault::Channel)?;
+            let (listeners, checkers) = channel::pair(Kind::Stream).map_err(Fault::Channel)?;
             process.tell(&ToChecker::Listener, &[checkers.as_fd()])?;
             Ok(listeners)
         });
@@ -292,11 +297,11 @@ impl House {
             return;
         }
         let Some(process) = &self.checker.process else { return };
-        let connected = channel::pair(Kind::Stream)
-            .map_err(super::process::Fault::Channel)
-            .and_then(|(listeners, checkers)| {
+        let connected = channel::pair(Kind::Stream).map_err(Fault::Channel).and_then(
+            |(listeners, checkers)| {
                 process.tell(&ToChecker::Listener, &[checkers.as_fd()]).map(|()| listeners)
-            });
+            },
+        );
         match connected {
             Ok(listeners) => self.hand_over(&listeners),
             Err(fault) => self.checker.end(&fault),
@@ -326,34 +331,40 @@ impl House {
                     && let Some(channel) = self.promised.take()
                 {
                     self.hand_over(&channel);
+                    if self.stage == Stage::Starting {
+                        self.tell_serve();
+                    }
                 }
             }
             FromChild::WantLog => self.tell_log(),
-            FromChild::Event(event) => self.log_event(event),
+            FromChild::Event(event) => self.note_event(role, event),
             FromChild::Refused(_) | FromChild::Alive => {}
         }
     }
 
-    fn log_event(&mut self, event: Event) {
+    fn note_event(&mut self, role: Role, event: Event) {
         let path = |socket: u16| {
             let path = self.parts.sockets.paths().nth(socket.into());
             path.map_or("an unknown socket".into(), |path| path.display().to_string())
         };
-        let text = match event {
-            Event::PeerNotAllowed { socket, uid } => {
-                format!("uid {uid} may not use {}; name it in uids", path(socket))
+        match (role, event) {
+            (Role::Listener, Event::PeerNotAllowed { socket, uid }) => {
+                let text = format!("uid {uid} may not use {}; name it in uids", path(socket));
+                self.parts.log.warning(&text);
             }
-            Event::Full { connections } => {
-                format!("{connections} connections are held; new clients wait")
+            (Role::Listener, Event::Full { connections }) => {
+                let text = format!("{connections} connections are held; new clients wait");
+                self.parts.log.warning(&text);
             }
-            Event::CheckerMalformed => "the checker sent a malformed message".into(),
-        };
-        self.parts.log.warning(&text);
+            (Role::Listener, Event::CheckerMalformed) => self.checker.end(&Fault::Accused),
+            (Role::Checker, Event::ListenerMalformed) => self.listener.end(&Fault::Accused),
+            _ => self.parts.log.warning(&format!("{}: an event of the other child's", role.name())),
+        }
     }
 
     fn tell_log(&mut self) {
         let Some(process) = &self.checker.process else { return };
-        let told = self.parts.log.descriptor().map_err(super::process::Fault::Channel);
+        let told = self.parts.log.descriptor().map_err(Fault::Channel);
         if let Err(fault) = told.and_then(|log| process.tell(&ToChecker::Log, &[log.as_fd()])) {
             self.checker.end(&fault);
         }
@@ -468,7 +479,7 @@ fn ping<M: ipc::control::Message>(member: &mut Member, message: &M) {
     match process.tell(message, &[]) {
         Ok(()) => {}
         // A full channel is for the pulse to judge: the child may only be slow.
-        Err(super::process::Fault::Channel(e)) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+        Err(Fault::Channel(e)) if e.kind() == std::io::ErrorKind::WouldBlock => {}
         Err(fault) => member.end(&fault),
     }
 }

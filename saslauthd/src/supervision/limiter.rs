@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sys::dir::{Directory, Links};
 use sys::shared::SharedTable;
@@ -142,10 +142,9 @@ fn check(bytes: &[u8]) -> u64 {
 }
 
 /// Where the state is, made when it is missing.
-pub fn prepare(state_dir: &Path) -> sys::Result<PathBuf> {
+pub fn prepare(state_dir: &Path) -> sys::Result<()> {
     // Others may pass through to `accounts`, which has an owner of its own; there is nothing else to see.
-    Directory::open_or_create(state_dir, 0o711, None)?;
-    Ok(state_dir.to_owned())
+    Directory::open_or_create(state_dir, 0o711, None).map(drop)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Member {
         let Some(process) = &self.process else { return };
         process.kill();
         // A channel that broke because the child ended is no reason of its own.
-        if matches!(why, Fault::Malformed(_) | Fault::TooLong) || is_stuck(why) {
+        if matches!(why, Fault::Malformed(_) | Fault::Accused | Fault::TooLong) || is_stuck(why) {
             self.last_words.get_or_insert_with(|| format!("it {why}"));
         }
         self.pulse.ending_after(Instant::now());

@@ -78,6 +78,8 @@ pub enum Fault {
     Closed,
     /// It said what it may not say.
     Malformed(ipc::Malformed),
+    /// The other child says that this one said what it may not say, and closed their channel.
+    Accused,
     /// It does not read its channel, or the kernel refused.
     Channel(io::Error),
     /// The message does not fit into a packet; the fault is ours.
@@ -89,6 +91,7 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Closed => out.write_str("closed its channel"),
             Self::Malformed(malformed) => write!(out, "sent a malformed message: {malformed}"),
+            Self::Accused => out.write_str("sent a malformed message to the other child"),
             Self::Channel(e) => write!(out, "does not read its channel: {e}"),
             Self::TooLong => out.write_str("would have to be told more than fits into a message"),
         }

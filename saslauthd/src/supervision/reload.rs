@@ -44,10 +44,11 @@ impl House {
         if self.stage == Stage::Starting {
             return self.parts.log.info("SIGHUP while starting; the configuration was just read");
         }
-        self.parts.notifier.reloading();
-        if let Some(unfinished) = self.successor.take() {
-            self.give_up(unfinished, "another reload came before it was ready");
+        if self.successor.is_some() {
+            self.reload_again = true;
+            return;
         }
+        self.parts.notifier.reloading();
         let plan = match (self.parts.replan)() {
             Ok(plan) => plan,
             Err(report) => {
@@ -71,7 +72,10 @@ impl House {
         let words = plan.checker.limits.table_words();
         let limiter = match words == self.parts.limiter.words() {
             true => None,
-            false => Some(Limiter::new(words)?),
+            false => {
+                self.parts.log.warning("[limits] entries changed: failures so far are forgotten");
+                Some(Limiter::new(words)?)
+            }
         };
         let added = self.parts.sockets.add(&plan)?;
         let started = self.start_successor(&plan, &identities);
@@ -141,6 +145,9 @@ impl House {
     }
 
     pub(super) fn act_on_reload(&mut self, now: Instant) {
+        if self.successor.is_none() && std::mem::take(&mut self.reload_again) {
+            self.reload();
+        }
         if let Some(successor) = &mut self.successor
             && successor.member.pulse.due(now) == Due::Kill
         {
