@@ -13,6 +13,8 @@ use crate::peers::{ALICE, ALICE_IN_REALM, Failure, Result, Socket, pwcheck};
 use crate::stand_in::StandIn;
 use crate::theirs::Theirs;
 
+/// What the programs of both daemons, and their logs, are called.
+pub(crate) const NAME: &str = "saslauthd";
 /// Where Debian's clients look for the mux socket.
 pub(crate) const MUX: &str = "/run/saslauthd/mux";
 /// The accounts of both daemons.
@@ -84,17 +86,17 @@ fn replace_accounts(world: &Namespace, make: &str) -> Result<()> {
 }
 
 /// Waits until something accepts on a Unix socket of the namespace.
-pub(crate) fn await_socket(world: &Namespace, path: &str, log: &str) -> Result<()> {
+pub(crate) fn await_socket(world: &Namespace, path: &str) -> Result<()> {
     if wait_until(|| UnixStream::connect(world.path(path)).is_ok()) {
         return Ok(());
     }
-    let said = read_log(world, log);
+    let said = read_log(world);
     Err(Failure::Broken(format!("nothing listens on {path}: {}", said.trim_end())))
 }
 
-/// What a server started as `name` has printed.
-pub(crate) fn read_log(world: &Namespace, name: &str) -> String {
-    let log = fs::read(world.path(&format!("/var/log/{name}.out"))).unwrap_or_default();
+/// What the daemons of a namespace have printed.
+pub(crate) fn read_log(world: &Namespace) -> String {
+    let log = fs::read(world.path(&format!("/var/log/{NAME}.out"))).unwrap_or_default();
     String::from_utf8_lossy(&log).into_owned()
 }
 

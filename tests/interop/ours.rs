@@ -3,11 +3,10 @@
 use harness::Subject;
 use nix::sys::signal::Signal;
 
-use crate::daemon::{self, Daemon, End, Freeze, MUX};
+use crate::daemon::{self, Daemon, End, Freeze, MUX, NAME};
 use crate::peers::namespace::Namespace;
 use crate::peers::{Failure, Result, Socket, pwcheck};
 
-const NAME: &str = "saslauthd";
 /// The process behind the one that clients talk to; command names are cut at 15 bytes.
 const CHECKER: &str = "saslauthd-check";
 
@@ -53,7 +52,7 @@ impl Daemon for Ours<'_> {
         let arguments =
             ["-a", "sasldb", "-m", "/run/saslauthd", "-d", "--config", "/etc/saslauthd.toml"];
         self.world.spawn(NAME, &program.to_string_lossy(), &arguments)?;
-        daemon::await_socket(self.world, socket, NAME)
+        daemon::await_socket(self.world, socket)
     }
 
     fn stop(&mut self, end: End) -> Result<()> {

@@ -50,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) outcomes: Vec<Outcome>,
     /// Why there is not more.
     pub(crate) failure: Option<Failure>,
+    /// What the daemon printed, when not all was as expected.
+    pub(crate) log: String,
     took: Duration,
 }
 
@@ -57,8 +59,13 @@ impl Report {
     /// Whether the run fails; a peer that this machine lacks fails it only where all must be there.
     pub(crate) fn failed(&self, all_must_be_there: impl Into<bool>) -> bool {
         let lacking = matches!(self.failure, Some(Failure::Missing(_)));
-        let unexpected = self.outcomes.iter().any(|outcome| !outcome.is_expected());
-        unexpected || (self.failure.is_some() && !lacking) || (lacking && all_must_be_there.into())
+        !self.as_expected()
+            || (self.failure.is_some() && !lacking)
+            || (lacking && all_must_be_there.into())
+    }
+
+    fn as_expected(&self) -> bool {
+        self.outcomes.iter().all(Outcome::is_expected)
     }
 
     /// One line for the terminal.
@@ -77,8 +84,13 @@ impl Report {
 /// Starts the peer in a namespace of its own and asks it everything.
 pub(crate) fn ask(peer: &dyn Peer, subjects: &[Subject]) -> Report {
     let began = Instant::now();
-    let mut report =
-        Report { peer: peer.name(), outcomes: Vec::new(), failure: None, took: Duration::ZERO };
+    let mut report = Report {
+        peer: peer.name(),
+        outcomes: Vec::new(),
+        failure: None,
+        log: String::new(),
+        took: Duration::ZERO,
+    };
     report.failure = ask_into(peer, subjects, &mut report).err();
     report.took = began.elapsed();
     report
@@ -91,14 +103,11 @@ fn ask_into(peer: &dyn Peer, subjects: &[Subject], report: &mut Report) -> Resul
     peer.start(&world)?;
     for subject in subjects {
         let mut course = Course { peer, world: &world, subject: *subject, report };
-        let mut daemon = daemon::of(*subject, &world, peer.socket());
-        daemon.start()?;
-        for situation in ALL {
-            if situation.exempt(peer, *subject).is_none() {
-                course.meet(situation, daemon.as_mut())?;
-            }
+        let ended = course.run();
+        if ended.is_err() || !report.as_expected() {
+            report.log.push_str(&daemon::read_log(&world));
+            return ended;
         }
-        daemon.stop(End::Orderly)?;
     }
     Ok(())
 }
@@ -112,6 +121,17 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
+    fn run(&mut self) -> Result<()> {
+        let mut daemon = daemon::of(self.subject, self.world, self.peer.socket());
+        daemon.start()?;
+        for situation in ALL {
+            if situation.exempt(self.peer, self.subject).is_none() {
+                self.meet(situation, daemon.as_mut())?;
+            }
+        }
+        daemon.stop(End::Orderly)
+    }
+
     /// Brings the situation about, asks on every route, and clears up.
     fn meet(&mut self, situation: Situation, daemon: &mut dyn Daemon) -> Result<()> {
         match situation {

@@ -81,5 +81,9 @@ fn failures(text: &mut String, reports: &[Report]) {
                 heard.words
             );
         }
+        if !report.log.is_empty() {
+            let _ =
+                writeln!(text, "\n{}'s daemons printed:\n\n```\n{}```", report.peer, report.log);
+        }
     }
 }

@@ -2,11 +2,9 @@
 
 use nix::sys::signal::Signal;
 
-use crate::daemon::{self, Daemon, End, Freeze, MUX};
+use crate::daemon::{self, Daemon, End, Freeze, MUX, NAME};
 use crate::peers::Result;
 use crate::peers::namespace::Namespace;
-
-const NAME: &str = "saslauthd";
 
 /// The original.
 pub(crate) struct Theirs<'a> {
@@ -24,7 +22,7 @@ impl Daemon for Theirs<'_> {
     fn start(&mut self) -> Result<()> {
         let arguments = ["-a", "sasldb", "-m", "/run/saslauthd", "-n", "5", "-d"];
         self.world.spawn(NAME, "/usr/sbin/saslauthd", &arguments)?;
-        daemon::await_socket(self.world, MUX, NAME)
+        daemon::await_socket(self.world, MUX)
     }
 
     fn stop(&mut self, end: End) -> Result<()> {

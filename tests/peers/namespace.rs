@@ -60,9 +60,10 @@ impl Namespace {
         command
     }
 
-    /// Starts a server inside; what it prints goes to `/var/log/NAME.out` of the namespace.
+    /// Starts a server inside; what it prints is added to `/var/log/NAME.out` of the namespace.
     pub(crate) fn spawn(&self, name: &str, program: &str, arguments: &[&str]) -> Result<()> {
-        let log = fs::File::create(self.path(&format!("/var/log/{name}.out")))?;
+        let log = self.path(&format!("/var/log/{name}.out"));
+        let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
         // Left alone by nsenter, which would stop with a server that is stopped and not go on with it.
         let mut command = self.command("sh");
         command.args(["-c", "exec \"$0\" \"$@\" &", program]).args(arguments);
