@@ -84,6 +84,8 @@ impl Plan {
 
     /// Makes the sandbox.
     pub fn start(self) -> io::Result<Sandbox> {
+        // Modes of created files are compared, so they mustn't depend on the caller's shell.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         let dir = tempfile::Builder::new().prefix("house").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         for name in ["etc", "run", "dev", "tmp", "run/saslauthd", "run/systemd"] {

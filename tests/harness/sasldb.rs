@@ -81,12 +81,16 @@ pub fn tell(path: &Path) -> String {
     }
     match dump(path) {
         Ok(records) if records.is_empty() => "(no records)".to_owned(),
-        Ok(records) => records.iter().map(tell_record).collect::<Vec<_>>().join(", "),
+        Ok(records) => {
+            let told = records.iter().map(|(key, value)| tell_record(key, value));
+            told.collect::<Vec<_>>().join(", ")
+        }
         Err(why) => why.to_string(),
     }
 }
 
-fn tell_record((key, value): &(Vec<u8>, Vec<u8>)) -> String {
+/// One record as `alice@example.com userPassword=secret1`, odd bytes escaped.
+pub fn tell_record(key: &[u8], value: &[u8]) -> String {
     let mut parts = key.splitn(3, |byte| *byte == 0).map(<[u8]>::escape_ascii);
     let (user, realm, property) = (parts.next(), parts.next(), parts.next());
     let text = |part: Option<std::slice::EscapeAscii<'_>>| part.map(|it| it.to_string());

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// What the stand-in does with a whole mux request.
@@ -23,6 +23,7 @@ pub enum Script {
 pub struct Standin {
     socket: PathBuf,
     received: Arc<Mutex<Vec<Vec<u8>>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Standin {
@@ -32,7 +33,7 @@ impl Standin {
         let listener = UnixListener::bind(socket)?;
         let received = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&received);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { break };
                 match serve(stream, &script) {
@@ -44,7 +45,7 @@ impl Standin {
                 }
             }
         });
-        Ok(Self { socket: socket.to_owned(), received })
+        Ok(Self { socket: socket.to_owned(), received, thread: Some(thread) })
     }
 
     /// The requests so far, each as it came.
@@ -53,11 +54,28 @@ impl Standin {
     }
 }
 
-impl Drop for Standin {
-    fn drop(&mut self) {
+impl Standin {
+    /// Serves whoever has connected already, ends, and tells all requests.
+    pub fn finish(mut self) -> Vec<Vec<u8>> {
+        self.end();
+        self.received()
+    }
+
+    fn end(&mut self) {
         // An empty connection tells the thread to end.
         drop(UnixStream::connect(&self.socket));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
         let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end();
+        }
     }
 }
 

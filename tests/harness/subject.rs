@@ -56,10 +56,12 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Where this workspace's `program` was built: beside the `deps` directory that holds the running test.
+/// Where this workspace's `program` was built: beside the running executable, which of a test is one below,
+/// in `deps`.
 pub fn built(program: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
-    let profile = own.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let dir = own.parent().unwrap_or(Path::new("."));
+    let profile = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
     profile.join(program)
 }
 
