@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The daemon as a whole under attack and under faults: the built executables, in the sandbox of one test each.
+//!
+//! Cases carry the ids of the catalogue of attacks in their names. Everything goes through the sockets that mail
+//! servers use, the signals of a service manager and the files of an administrator. Needs root, for sandboxes.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod a_slots;
+mod a_wire;
+mod house;
+mod process;
+mod visitors;
