@@ -49,7 +49,7 @@ pub(crate) async fn accept(door: Rc<Door>, served: Rc<Served>) {
         if !door.shared.core.borrow().has_room() {
             let connections = door.shared.core.borrow().connections();
             door.events.full(connections);
-            door.shared.pressure.notify_waiters();
+            door.shared.press();
             sleep(PAUSE).await;
             continue;
         }
@@ -61,7 +61,7 @@ pub(crate) async fn accept(door: Rc<Door>, served: Rc<Served>) {
             Batch::More => tokio::task::yield_now().await,
             // EMFILE and its kin: the client stays in the backlog, and spinning on it would help nobody.
             Batch::NoDescriptor => {
-                door.shared.pressure.notify_waiters();
+                door.shared.press();
                 sleep(PAUSE).await;
             }
         }

@@ -90,6 +90,12 @@ impl Shared {
             self.busy.notify_one();
         }
     }
+
+    /// Makes room: the answered go, and who has been late for a while.
+    pub(crate) fn press(&self) {
+        self.core.borrow_mut().hurry(Instant::now());
+        self.pressure.notify_waiters();
+    }
 }
 
 impl Core {
@@ -204,6 +210,11 @@ impl Core {
             self.deadlines.pop_front();
             self.answer(Answered { id, answer: Answer::Unavailable }, now);
         }
+    }
+
+    /// Makes room of those who have their answer and stay.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.linger.hurry(now);
     }
 
     /// Whether anybody is there to look after.

@@ -19,11 +19,15 @@ const LOOKS: [Duration; 4] = [
     Duration::from_millis(400),
 ];
 
+/// Who had its answer for so long has to go when places run out.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// Most bytes that are read and thrown away from one client after its answer.
 const MOST_JUNK: usize = 64 * 1024;
 
 struct Leaving {
     client: OwnedFd,
+    since: Instant,
     due: Instant,
     end: Instant,
     junk: usize,
@@ -63,6 +67,7 @@ impl Linger {
         let [first, ..] = LOOKS;
         let leaving = Leaving {
             client,
+            since: now,
             due: now + first,
             end: now + self.drain,
             junk: 0,
@@ -91,6 +96,21 @@ impl Linger {
             if let Some(queue) = self.looks.get_mut(stage) {
                 queue.push_back(leaving);
             }
+        }
+    }
+
+    /// Places ran out: a client that never closes must not keep another from its login.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        let scratch = &mut self.scratch;
+        for queue in &mut self.looks {
+            queue.retain_mut(|leaving| {
+                // What it still sent is read first, or the kernel would tell it of a reset.
+                let early = now < leaving.since + GRACE;
+                if !early {
+                    stays(leaving, scratch, now);
+                }
+                early
+            });
         }
     }
 
@@ -161,6 +181,20 @@ mod tests {
         assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "our side was shut down");
         linger.look(now + Duration::from_secs(2));
         assert_eq!(linger.len(), 0);
+    }
+
+    #[test]
+    fn when_places_run_out_nobody_stays_long() {
+        let mut linger = Linger::new(Duration::from_secs(10));
+        let (mut client, ours) = pair();
+        let now = Instant::now();
+        linger.push(ours, Ours::Open, now);
+        client.write_all(b"late").unwrap();
+        linger.hurry(now + Duration::from_millis(10));
+        assert_eq!(linger.len(), 1);
+        linger.hurry(now + GRACE);
+        assert_eq!(linger.len(), 0);
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "closed, not reset");
     }
 
     #[test]
