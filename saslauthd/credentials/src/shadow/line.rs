@@ -6,7 +6,7 @@
 use crate::verdict::Reason;
 
 /// Longest line that is taken; a hash has at most 383 bytes and a name 32.
-pub(crate) const MAX_LINE: usize = 4096;
+const MAX_LINE: usize = 4096;
 
 /// Which accounts may log in. Wrong passwords and unusable hashes are refused by both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,8 +21,8 @@ pub enum Rules {
     Cyrus,
 }
 
-/// What one line says.
-pub(crate) struct Line<'a> {
+/// What one line says. Borrows its hash, so no `Debug`.
+pub struct Line<'a> {
     pub(crate) hash: &'a [u8],
     /// Days since 1970 of the last change of the password; 0: must be changed.
     changed: Option<i64>,
@@ -33,7 +33,7 @@ pub(crate) struct Line<'a> {
 }
 
 /// The name of a line that names one; comments, blank lines and NIS's `+` and `-` name nobody.
-pub(crate) fn name_of(line: &[u8]) -> Option<&[u8]> {
+pub fn name_of(line: &[u8]) -> Option<&[u8]> {
     if matches!(line, [] | [b'#' | b'+' | b'-', ..]) {
         return None;
     }
@@ -42,7 +42,7 @@ pub(crate) fn name_of(line: &[u8]) -> Option<&[u8]> {
 
 impl<'a> Line<'a> {
     /// Splits a line, without its newline, into exactly nine fields.
-    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, Reason> {
+    pub fn parse(line: &'a [u8]) -> Result<Self, Reason> {
         if line.len() > MAX_LINE {
             return Err(Reason::Malformed);
         }
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
     }
 
     /// Whether the account may log in on that day, given the right password.
-    pub(crate) fn standing(&self, today: i64, rules: Rules) -> Result<(), Reason> {
+    pub fn standing(&self, today: i64, rules: Rules) -> Result<(), Reason> {
         let expired = match rules {
             Rules::Strict => self.expires.is_some_and(|day| today >= day),
             Rules::Cyrus => self.expires.is_some_and(|day| today > day),

@@ -21,8 +21,7 @@ use crate::stand_in::{Census, Shape, usable_or_stand_in};
 use crate::verdict::{Entry, Generation, Lookup, Trouble};
 use crate::verifier::Verifier;
 
-pub use line::Rules;
-use line::{Line, name_of};
+pub use line::{Line, Rules, name_of};
 use snapshot::{Identity, Snapshot};
 
 /// A shadow file, indexed in memory and wiped when replaced or dropped.

@@ -130,7 +130,7 @@ impl Variant {
     }
 }
 
-/// `m=19456,t=2,p=1`, in this order, each once, as RFC-like PHC writes them.
+/// `m=19456,t=2,p=1`, in this order and each once, as PHC's format has it.
 fn costs_of(text: &[u8]) -> Result<(u32, u32, u32), Reason> {
     let mut parts = text.split(|byte| *byte == b',');
     let mut next = |key: &[u8]| {
