@@ -8,6 +8,14 @@
 mod binaries;
 mod dependencies;
 mod files;
+// The suite of whole daemons has the same needs; here only a part of them.
+#[allow(dead_code)]
+#[path = "../e2e/house.rs"]
+mod house;
+#[allow(dead_code)]
+#[path = "../e2e/process.rs"]
+mod process;
+mod processes;
 
 use std::path::{Path, PathBuf};
 
