@@ -92,7 +92,8 @@ fn accept_batch(door: &Rc<Door>, served: &Rc<Served>, chunk: &mut [u8]) -> Batch
 fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd, chunk: &mut [u8], now: Instant) {
     let most = served.most().min(chunk.len());
     let Some(chunk) = chunk.get_mut(..most) else { return };
-    let received = match peer::receive(&client, chunk) {
+    // Only looked at: the request is taken out when its client is shown out (see `peer::peek`).
+    let received = match peer::peek(&client, chunk) {
         Ok(0) => return,
         Ok(count) => count,
         Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
@@ -100,8 +101,7 @@ fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd, chunk: &mut [u8]
     };
     let bytes = chunk.get_mut(..received).unwrap_or_default();
     if let Some(client) = decode(door, served, client, bytes, now) {
-        let so_far = Zeroizing::new(bytes.to_vec());
-        tokio::task::spawn_local(wait_for(Rc::clone(door), Rc::clone(served), client, so_far));
+        tokio::task::spawn_local(wait_for(Rc::clone(door), Rc::clone(served), client));
     }
     bytes.zeroize();
 }
@@ -200,12 +200,8 @@ fn note(door: &Door, served: &Served, client: &OwnedFd, fault: Fault) {
 }
 
 /// Waits for the rest of a request, until its deadline or until places run out.
-async fn wait_for(
-    door: Rc<Door>,
-    served: Rc<Served>,
-    client: OwnedFd,
-    mut so_far: Zeroizing<Vec<u8>>,
-) {
+async fn wait_for(door: Rc<Door>, served: Rc<Served>, client: OwnedFd) {
+    let mut so_far = Zeroizing::new(Vec::new());
     let _late = Late::count(Rc::clone(&door.shared));
     let began = Instant::now();
     let deadline = tokio::time::Instant::from_std(began + served.request);

@@ -4,7 +4,7 @@
 //! What comes in is untrusted and not looked at here.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Who opened the other end of a Unix socket, as the kernel recorded it at connect or at socketpair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,12 +66,26 @@ pub fn accept(listening: impl AsFd) -> io::Result<Option<OwnedFd>> {
 
 /// Reads what is there. `Ok(0)` is the end of the stream, `WouldBlock` means nothing yet.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let socket = socket.as_fd().as_raw_fd();
+    receive_with(socket.as_fd(), buffer, libc::MSG_DONTWAIT)
+}
+
+/// Reads what is there and leaves it there, for a later [`receive`].
+///
+/// Taking bytes out of a Unix socket wakes a peer that waits for its answer, for nothing; a server that
+/// answers first and reads afterwards spares both sides that switch.
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    receive_with(socket.as_fd(), buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<usize> {
+    let socket = socket.as_raw_fd();
     loop {
         // SAFETY: the pointer and length are those of one live slice.
-        let answer = unsafe {
-            libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
-        };
+        let answer = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
         match checked(answer) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             other => return other,
