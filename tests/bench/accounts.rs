@@ -39,7 +39,7 @@ impl Store {
 
     fn setting(self, number: usize) -> String {
         match self {
-            Self::Yescrypt => format!("$y$j9T$F5Jx5fExrKuPp53xLKQ..{number}$"),
+            Self::Yescrypt => format!("$y$j9T$F5Jx5fExrKuPp53xLKQ.{number}/"),
             _ => format!("$6$saltsalt{number}$"),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p tests --bin bench [-- SECONDS]`, as root on an otherwise idle machine. It prints; it
 //! asserts nothing about time. Every reply is checked, and a wrong one is printed in its row.
+//!
+//! `bench load SOCKET USER PASSWORD CLIENTS SECONDS` puts a load of one right login on any mux socket, for a profiler.
 
 // What is outside the product may end loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -15,7 +17,15 @@ mod rows;
 use std::time::Duration;
 
 fn main() {
-    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, socket, user, password, clients, seconds] = arguments.as_slice()
+        && word == "load"
+    {
+        let clients = clients.parse().expect("CLIENTS is a number");
+        let measured = Duration::from_secs_f64(seconds.parse().expect("SECONDS is a number"));
+        return rows::one(socket.as_ref(), user, password, clients, measured);
+    }
+    let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let measured = Duration::from_secs_f64(seconds);
     println!("each figure: {seconds} s after 0.5 s of warm-up, one connection a login\n");
     rows::ceiling(measured);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use harness::{Daemon, Sandbox, Subject};
+use harness::{Daemon, Identity, Sandbox, Subject};
 
 use crate::accounts::Store;
 use crate::load::{self, Figures, Login};
@@ -35,6 +35,19 @@ pub(crate) fn ceiling(measured: Duration) {
     println!();
 }
 
+/// One right login on a socket that somebody else serves.
+pub(crate) fn one(socket: &Path, user: &str, password: &str, clients: usize, measured: Duration) {
+    let logins = [Login::mux(user, password, "", b"OK")];
+    let figures = load::run(socket, &logins, clients, WARM_UP, measured);
+    println!(
+        "{:.0}{} req/s, p50 {:.2} ms, p99 {:.2} ms",
+        figures.rate(),
+        faults(&figures),
+        figures.percentile(50.0),
+        figures.percentile(99.0)
+    );
+}
+
 /// Theirs and ours in turn.
 pub(crate) fn throughput(measured: Duration) {
     println!(
@@ -61,12 +74,19 @@ pub(crate) fn throughput(measured: Duration) {
 }
 
 fn start(sandbox: &Sandbox, subject: Subject, store: Store, cache: &[&str]) -> Daemon {
-    let mut args = match subject {
-        Subject::Theirs => vec!["-n", "5"],
-        Subject::Ours => vec!["--foreground"],
+    let daemon = match subject {
+        Subject::Theirs => {
+            let args: Vec<&str> = ["-n", "5"].iter().chain(cache).copied().collect();
+            Daemon::theirs(sandbox, store.mechanism(), &args)
+        }
+        Subject::Ours => {
+            let mode = if cache.is_empty() { "off" } else { "all" };
+            let config =
+                format!("chain = [\"{}\"]\n[cache]\nmode = \"{mode}\"\n", store.mechanism());
+            Daemon::ours(sandbox, &config, "/run/saslauthd/mux", Identity::Root)
+        }
     };
-    args.extend_from_slice(cache);
-    Daemon::cyrus(sandbox, subject, store.mechanism(), &args).expect("the daemon starts")
+    daemon.expect("the daemon starts")
 }
 
 fn print_row(
@@ -107,7 +127,7 @@ pub(crate) fn crypt_alone(measured: Duration) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("| crypt(3) alone, {cores} processes | calls/s |\n| --- | --- |");
     for (name, setting) in
-        [("sha512crypt", "$6$saltsalt0$"), ("yescrypt", "$y$j9T$F5Jx5fExrKuPp53xLKQ..0$")]
+        [("sha512crypt", "$6$saltsalt0$"), ("yescrypt", "$y$j9T$F5Jx5fExrKuPp53xLKQ.0/")]
     {
         let script = "use Time::HiRes 'time'; my ($s, $t) = @ARGV; my $e = time + $t; my $n = 0; \
                       while (time < $e) { crypt('right-password-0', $s); $n++ } print $n";
