@@ -41,6 +41,22 @@ impl Log {
         }
     }
 
+    /// Whether lines go elsewhere because the log daemon is away.
+    pub fn is_away(&self) -> bool {
+        self.to != LogTo::Stderr && self.socket.is_none()
+    }
+
+    /// Connects anew, and says whether somebody is there.
+    pub fn reconnect(&mut self) -> bool {
+        let path = match self.to {
+            LogTo::Stderr => return true,
+            LogTo::Syslog => SYSLOG,
+            LogTo::Journal => JOURNAL,
+        };
+        self.socket = log_socket::connect(Path::new(path)).ok();
+        self.socket.is_some()
+    }
+
     /// Something is broken.
     pub fn error(&mut self, text: &str) {
         self.write(Level::Error, text);
@@ -84,26 +100,19 @@ impl Log {
             _ => syslog(level, pid, clock::wall_seconds(), line),
         };
         for _ in 0..2 {
-            let Some(socket) = &self.socket else { break };
+            if self.socket.is_none() && !self.reconnect() {
+                return false;
+            }
+            let Some(socket) = &self.socket else { return false };
             match peer::send(socket, message.as_bytes()) {
                 // A log that is full loses lines; that is better than waiting for it.
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return true,
                 Ok(_) => return true,
                 // The log daemon was started anew.
-                Err(_) => self.reconnect(),
+                Err(_) => self.socket = None,
             }
         }
-        self.reconnect();
         false
-    }
-
-    fn reconnect(&mut self) {
-        let path = match self.to {
-            LogTo::Stderr => return,
-            LogTo::Syslog => SYSLOG,
-            LogTo::Journal => JOURNAL,
-        };
-        self.socket = log_socket::connect(Path::new(path)).ok();
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ipc::control::{Event, FromChild, ToChecker, ToListener};
+use ipc::control::{FromChild, ToChecker, ToListener};
 use sys::channel::{self, Kind};
 use sys::clock;
 use sys::notify::Notifier;
@@ -82,9 +82,11 @@ pub struct House {
     /// Checkers that finish what is under way.
     pub(super) retiring: Vec<(Process, Instant)>,
     /// What an operator should know.
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    /// When a log daemon that is away is looked for.
+    pub(super) log_due: Option<Instant>,
     changed: bool,
-    started: u64,
+    pub(super) started: u64,
     next_watchdog: Option<Instant>,
 }
 
@@ -107,6 +109,7 @@ impl House {
             reload_again: false,
             retiring: Vec::new(),
             warnings: Vec::new(),
+            log_due: None,
             changed: false,
             started: clock::wall_seconds(),
             next_watchdog: parts.watchdog.map(|_| now),
@@ -182,6 +185,7 @@ impl House {
             Due::Nothing => {}
         }
         self.act_on_reload(now);
+        self.look_for_log(now);
         if self.next_watchdog.is_some_and(|due| now >= due) {
             self.parts.notifier.watchdog();
             self.next_watchdog = self.parts.watchdog.map(|every| now + every / 2);
@@ -194,7 +198,12 @@ impl House {
 
     fn wait(&self) -> Result<(), Failure> {
         let now = Instant::now();
-        let dues = [self.listener.pulse.next(), self.checker.pulse.next(), self.next_watchdog];
+        let dues = [
+            self.listener.pulse.next(),
+            self.checker.pulse.next(),
+            self.next_watchdog,
+            self.log_due,
+        ];
         let due = dues.into_iter().chain(self.reload_dues()).flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(now));
         let members = [&self.listener, &self.checker].into_iter().chain(self.successor_member());
@@ -266,7 +275,10 @@ impl House {
             Ok(listeners)
         });
         match told {
-            Ok(listeners) => Some(listeners),
+            Ok(listeners) => {
+                self.watch_log();
+                Some(listeners)
+            }
             Err(fault) => {
                 checker.end(&fault);
                 None
@@ -342,61 +354,6 @@ impl House {
         }
     }
 
-    fn note_event(&mut self, role: Role, event: Event) {
-        let path = |socket: u16| {
-            let path = self.parts.sockets.paths().nth(socket.into());
-            path.map_or("an unknown socket".into(), |path| path.display().to_string())
-        };
-        match (role, event) {
-            (Role::Listener, Event::PeerNotAllowed { socket, uid }) => {
-                let text = format!("uid {uid} may not use {}; name it in uids", path(socket));
-                self.parts.log.warning(&text);
-            }
-            (Role::Listener, Event::Full { connections }) => {
-                let text = format!("{connections} connections are held; new clients wait");
-                self.parts.log.warning(&text);
-            }
-            (Role::Listener, Event::CheckerMalformed) => self.checker.end(&Fault::Accused),
-            (Role::Checker, Event::ListenerMalformed) => self.listener.end(&Fault::Accused),
-            _ => self.parts.log.warning(&format!("{}: an event of the other child's", role.name())),
-        }
-    }
-
-    fn tell_log(&mut self) {
-        let Some(process) = &self.checker.process else { return };
-        let told = self.parts.log.descriptor().map_err(Fault::Channel);
-        if let Err(fault) = told.and_then(|log| process.tell(&ToChecker::Log, &[log.as_fd()])) {
-            self.checker.end(&fault);
-        }
-    }
-
-    /// Each warning is logged once and stays in the status.
-    fn warn(&mut self, warning: String) {
-        if !self.warnings.contains(&warning) {
-            self.parts.log.warning(&warning);
-            self.warnings.push(warning);
-        }
-    }
-
-    /// The warnings of the plan that holds now; those that were there before are not logged again.
-    pub(super) fn renew_warnings(&mut self) {
-        let before = std::mem::take(&mut self.warnings);
-        let parts = &mut self.parts;
-        let all =
-            parts.notices.iter().chain(&parts.identities.warnings).chain(&parts.plan.warnings);
-        self.warnings = all.cloned().collect();
-        for warning in self.warnings.iter().filter(|warning| !before.contains(warning)) {
-            parts.log.warning(warning);
-        }
-    }
-
-    fn log_errors(&mut self) {
-        let Some(errors) = &mut self.parts.errors else { return };
-        for line in errors.lines(Instant::now()) {
-            self.parts.log.error(&line);
-        }
-    }
-
     fn reap(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         for role in [Role::Listener, Role::Checker] {
@@ -423,33 +380,6 @@ impl House {
         Ok(())
     }
 
-    /// The status, for `mailauth status`.
-    fn tell_house(&mut self) {
-        if !self.checker.is_ready() {
-            return;
-        }
-        let parent = ipc::status::Process {
-            name: "saslauthd".into(),
-            pid: i32::try_from(std::process::id()).unwrap_or_default(),
-            restarts: 0,
-            confinement: None,
-        };
-        let children = [&self.listener, &self.checker].into_iter().filter_map(Member::status);
-        let listener = &self.parts.plan.listener;
-        let house = ipc::status::House {
-            version: crate::version::short(),
-            started: self.started,
-            config: self.parts.plan.source.clone(),
-            processes: std::iter::once(parent).chain(children).collect(),
-            sockets: listener.sockets.iter().map(named).collect(),
-            warnings: self.warnings.clone(),
-        };
-        let Some(process) = &self.checker.process else { return };
-        if let Err(fault) = process.tell(&ToChecker::House(house), &[]) {
-            self.checker.end(&fault);
-        }
-    }
-
     /// Something of the status changed.
     pub(super) fn mark_changed(&mut self) {
         self.changed = true;
@@ -459,14 +389,6 @@ impl House {
     pub(super) fn state_dir(&self) -> PathBuf {
         self.parts.plan.state_dir.clone()
     }
-}
-
-fn named(socket: &ipc::config::Socket) -> String {
-    let protocol = match socket.protocol {
-        ipc::config::Protocol::Mux => "mux",
-        ipc::config::Protocol::Pwcheck => "pwcheck",
-    };
-    format!("{protocol} {}", socket.path)
 }
 
 fn with_pid(mut task: ipc::config::Checker) -> ipc::config::Checker {

@@ -10,5 +10,6 @@ pub mod member;
 pub mod process;
 pub mod pulse;
 mod reload;
+mod report;
 pub mod sockets;
 mod stop;
