@@ -182,6 +182,8 @@ fn limits_of_the_kernel_and_of_messages_are_kept() {
     let wide = format!("[[socket]]\nuids = [{}]\n", uids.join(","));
     assert!(world.plan(&wide).unwrap_err().contains("64 KiB"));
     assert!(world.plan("chain = []").unwrap_err().contains("answers nobody"));
+    let same = world.plan("checker_user = \"saslauthd\"").unwrap_err();
+    assert!(same.contains("x.toml:1:16: must not be the listener's user"), "{same}");
 }
 
 #[test]
