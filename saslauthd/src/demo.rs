@@ -126,16 +126,20 @@ fn add_account(plan: &Plan, who: Option<&Identity>, password: &str) -> Result<()
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
-        .stdout(Stdio::null());
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     if let Some(who) = who {
         // Leaving root for another uid makes std drop the supplementary groups, too.
         command.uid(who.uid).gid(who.gid);
     }
     let mut child = command.spawn().map_err(|e| failed(&e))?;
     let written = child.stdin.take().map_or(Ok(()), |mut pipe| writeln!(pipe, "{password}"));
-    let status = child.wait().map_err(|e| failed(&e))?;
+    let output = child.wait_with_output().map_err(|e| failed(&e))?;
+    let said = String::from_utf8_lossy(&output.stderr);
     match written {
-        _ if !status.success() => Err(failed(&status)),
+        _ if !output.status.success() => {
+            Err(failed(&format!("{} ({})", said.trim(), output.status)))
+        }
         Err(e) => Err(failed(&e)),
         Ok(()) => Ok(()),
     }

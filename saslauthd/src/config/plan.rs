@@ -127,7 +127,8 @@ impl Planner<'_> {
             None => run_dir.join("control"),
         };
         if top.listener_user.value == top.checker_user.value {
-            let message = "must not be the listener's user: what reads clients could then read the checker";
+            let message =
+                "must not be the listener's user: what reads clients could then read the checker";
             self.complaints.add(top.checker_user.at.clone(), message);
         }
         let operators = top.operators.as_ref().and_then(|group| self.operators(group));
