@@ -91,7 +91,9 @@ impl Identity {
     /// Follows the path as opening it would.
     pub(crate) fn of(path: &Path) -> Result<Self, Fault> {
         match fs::metadata(path) {
-            Ok(found) => Ok(Self::from(&found)),
+            Ok(found) if found.is_file() => Ok(Self::from(&found)),
+            // Opening a named pipe would wait until somebody writes into it.
+            Ok(_) => Err(Fault::Said("it is not a regular file".into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Fault::Said("there is no such file".into()))
             }
