@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod a_outage;
 mod a_slots;
 mod a_wire;
 mod house;
