@@ -105,28 +105,13 @@ impl Start {
             true => Some(PidFile::claim(&plan.run_dir.join("saslauthd.pid"))?),
             false => None,
         };
-        let mut log = Log::new(&plan.checker.log, plan.foreground);
+        let log = Log::new(&plan.checker.log, plan.foreground);
         let identities = Identities::of(&plan, &AccountFiles::default())?;
         let mut notices = self.notices;
-        match limiter::prepare(&plan.state_dir) {
-            Ok(()) => {}
-            Err(e) if identity::is_root() => return Err(e.into()),
-            Err(e) => notices.push(format!("{e}; set state_dir, or limits end with the daemon")),
-        }
+        let limiter = kept_limiter(&plan, &mut notices)?;
         identities::prepare_accounts(&plan, &identities)?;
-        let limiter = Limiter::new(plan.checker.limits.table_words())?;
-        if let Err(warning) = limiter.load(&plan.state_dir) {
-            log.warning(&warning);
-        }
-        let sockets = Sockets::open(&plan, handed.sockets()?)?;
-        let control = Listening::bind(&plan.control_socket(), sockets::Directory::of(&plan));
-        let control = match control {
-            Ok(control) => control,
-            Err(e) => {
-                sockets.unlink();
-                return Err(e.into());
-            }
-        };
+        let (notifier, watchdog) = (handed.notifier()?, handed.watchdog());
+        let (sockets, control) = listen(&plan, handed)?;
         let house = House::new(Parts {
             plan,
             replan,
@@ -137,8 +122,8 @@ impl Start {
             control,
             limiter,
             signals,
-            notifier: handed.notifier()?,
-            watchdog: handed.watchdog(),
+            notifier,
+            watchdog,
             log,
             errors: self.errors,
         });
@@ -148,4 +133,31 @@ impl Start {
 
 fn make_run_dir(plan: &Plan) -> sys::Result<()> {
     Directory::open_or_create(&plan.run_dir, plan.run_dir_mode, plan.run_dir_group).map(drop)
+}
+
+/// The limiter as the last daemon left it.
+fn kept_limiter(plan: &Plan, notices: &mut Vec<String>) -> Result<Limiter, Failure> {
+    match limiter::prepare(&plan.state_dir) {
+        Ok(()) => {}
+        Err(e) if identity::is_root() => return Err(e.into()),
+        Err(e) => notices.push(format!("{e}; set state_dir, or limits end with the daemon")),
+    }
+    let limiter = Limiter::new(plan.checker.limits.table_words())?;
+    if let Err(warning) = limiter.load(&plan.state_dir) {
+        notices.push(warning);
+    }
+    Ok(limiter)
+}
+
+/// The public sockets and the operators' one.
+fn listen(plan: &Plan, handed: &Handed) -> sys::Result<(Sockets, Listening)> {
+    let sockets = Sockets::open(plan, handed.sockets()?)?;
+    let control = Listening::bind(&plan.control_socket(), sockets::Directory::of(plan));
+    match control {
+        Ok(control) => Ok((sockets, control)),
+        Err(e) => {
+            sockets.unlink();
+            Err(e)
+        }
+    }
 }
