@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::ours::Ours;
 use crate::peers::namespace::Namespace;
-use crate::peers::{ALICE, ALICE_IN_REALM, Failure, Result, Socket, pwcheck};
+use crate::peers::{Failure, Result, Socket, pwcheck};
 use crate::stand_in::StandIn;
 use crate::theirs::Theirs;
 
@@ -17,8 +17,6 @@ use crate::theirs::Theirs;
 pub(crate) const NAME: &str = "saslauthd";
 /// Where Debian's clients look for the mux socket.
 pub(crate) const MUX: &str = "/run/saslauthd/mux";
-/// The accounts of both daemons.
-pub(crate) const SASLDB: &str = "/etc/sasldb2";
 
 /// The daemon of a subject, not yet running; a stand-in where Debian's has no such socket.
 pub(crate) fn of(subject: Subject, world: &Namespace, socket: Socket) -> Box<dyn Daemon + '_> {
@@ -57,32 +55,6 @@ pub(crate) trait Daemon {
     fn freeze(&self, what: Freeze) -> Result<()>;
     /// Lets them go on.
     fn thaw(&self) -> Result<()>;
-}
-
-/// Makes the accounts with Debian's own tool.
-pub(crate) fn make_accounts(world: &Namespace) -> Result<()> {
-    let alice = format!("printf '%s' '{}' | saslpasswd2 -p -c alice", ALICE.password);
-    let other = format!(
-        "printf '%s' '{}' | saslpasswd2 -p -c -u example.org alice",
-        ALICE_IN_REALM.password
-    );
-    let rights = format!("chgrp sasl {SASLDB}; chmod 640 {SASLDB}; cp -p {SASLDB} {SASLDB}.good");
-    world.shell(&format!("{alice}\n{other}\n{rights}")).map(drop)
-}
-
-/// Puts bytes that are no database where the accounts were, as a full disk or a bad copy would.
-pub(crate) fn break_accounts(world: &Namespace) -> Result<()> {
-    replace_accounts(world, &format!("printf 'no database at all' >{SASLDB}.new"))
-}
-
-/// Puts the accounts back.
-pub(crate) fn mend_accounts(world: &Namespace) -> Result<()> {
-    replace_accounts(world, &format!("cat {SASLDB}.good >{SASLDB}.new"))
-}
-
-fn replace_accounts(world: &Namespace, make: &str) -> Result<()> {
-    let rights = format!("chgrp sasl {SASLDB}.new; chmod 640 {SASLDB}.new");
-    world.shell(&format!("{make}\n{rights}\nmv {SASLDB}.new {SASLDB}")).map(drop)
 }
 
 /// Waits until something accepts on a Unix socket of the namespace.

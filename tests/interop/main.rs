@@ -6,6 +6,7 @@
 //! this machine lacks is skipped loudly, and a failure with `CI=true`. Must never call an answer expected because
 //! it came.
 
+mod accounts;
 mod daemon;
 mod ours;
 mod run;

@@ -3,6 +3,7 @@
 use harness::Subject;
 use nix::sys::signal::Signal;
 
+use crate::accounts;
 use crate::daemon::{self, Daemon, End, Freeze, MUX, NAME};
 use crate::peers::namespace::Namespace;
 use crate::peers::{Failure, Result, Socket, pwcheck};
@@ -10,10 +11,15 @@ use crate::peers::{Failure, Result, Socket, pwcheck};
 /// The process behind the one that clients talk to; command names are cut at 15 bytes.
 const CHECKER: &str = "saslauthd-check";
 
-/// An answer that takes this long is none: the default is longer than a test should take.
+/// An answer that takes this long is none: the default is longer than a test should take. Realms choose the other
+/// backends.
 const CONFIG: &str = "\
 [listener]
 answer = \"2s\"
+[realm.\"shadow.test\"]
+chain = [\"shadow\"]
+[realm.\"sqlite.test\"]
+chain = [\"sqlite\"]
 [[socket]]
 protocol = \"mux\"
 ";
@@ -28,12 +34,13 @@ path = \"/run/pwcheck/pwcheck\"
 pub(crate) struct Ours<'a> {
     world: &'a Namespace,
     socket: Socket,
+    has_sqlite_account: bool,
 }
 
 impl<'a> Ours<'a> {
     /// Not yet running.
     pub(crate) fn new(world: &'a Namespace, socket: Socket) -> Self {
-        Self { world, socket }
+        Self { world, socket, has_sqlite_account: false }
     }
 }
 
@@ -52,7 +59,12 @@ impl Daemon for Ours<'_> {
         let arguments =
             ["-a", "sasldb", "-m", "/run/saslauthd", "-d", "--config", "/etc/saslauthd.toml"];
         self.world.spawn(NAME, &program.to_string_lossy(), &arguments)?;
-        daemon::await_socket(self.world, socket)
+        daemon::await_socket(self.world, socket)?;
+        if !self.has_sqlite_account {
+            accounts::make_sqlite(self.world)?;
+            self.has_sqlite_account = true;
+        }
+        Ok(())
     }
 
     fn stop(&mut self, end: End) -> Result<()> {

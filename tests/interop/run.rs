@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use harness::Subject;
 
+use crate::accounts;
 use crate::daemon::{self, Daemon, End, Freeze, MUX};
 use crate::peers::namespace::Namespace;
 use crate::peers::{Failure, Heard, Peer, Question, Request, Result, Socket, Verdict, pwcheck};
@@ -99,7 +100,7 @@ pub(crate) fn ask(peer: &dyn Peer, subjects: &[Subject]) -> Report {
 fn ask_into(peer: &dyn Peer, subjects: &[Subject], report: &mut Report) -> Result<()> {
     let world = Namespace::start(peer.packages())?;
     world.check_libraries(peer.programs())?;
-    daemon::make_accounts(&world)?;
+    accounts::make(&world)?;
     peer.start(&world)?;
     for subject in subjects {
         let mut course = Course { peer, world: &world, subject: *subject, report };
@@ -135,13 +136,18 @@ impl Course<'_> {
     /// Brings the situation about, asks on every route, and clears up.
     fn meet(&mut self, situation: Situation, daemon: &mut dyn Daemon) -> Result<()> {
         match situation {
-            Situation::Right | Situation::Realm | Situation::Wrong | Situation::Unknown => {
+            Situation::Right
+            | Situation::Realm
+            | Situation::Wrong
+            | Situation::Unknown
+            | Situation::Shadow
+            | Situation::Sqlite => {
                 self.ask_in_turn(situation)?;
             }
-            Situation::Broken => {
-                daemon::break_accounts(self.world)?;
+            Situation::Broken(store) => {
+                store.damage(self.world)?;
                 self.ask_in_turn(situation)?;
-                daemon::mend_accounts(self.world)?;
+                store.mend(self.world)?;
             }
             Situation::Idle => {
                 let path = self.world.path(socket_of(self.peer));

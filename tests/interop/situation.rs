@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use harness::Subject;
 
-use crate::peers::{ALICE, ALICE_IN_REALM, Account, NOBODY, Peer, Socket, Verdict};
+use crate::accounts::Store;
+use crate::peers::{ALICE, ALICE_IN_REALM, Account, NOBODY, Peer, SHADOW, SQLITE, Socket, Verdict};
 
 /// What is going on when a peer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,12 @@ pub(crate) enum Situation {
     Wrong,
     /// A name that the daemon doesn't know.
     Unknown,
-    /// The daemon's accounts are no database any more.
-    Broken,
+    /// All is well with a realm that is looked up in the shadow file.
+    Shadow,
+    /// All is well with a realm that is looked up in the SQLite accounts.
+    Sqlite,
+    /// The file of these accounts is gone or no database any more.
+    Broken(Store),
     /// Clients that say nothing hold connections, more of them than the original has processes.
     Idle,
     /// The daemon stands still for a while and then goes on.
@@ -36,12 +41,16 @@ pub(crate) enum Situation {
 }
 
 /// In the order in which they are run and printed.
-pub(crate) const ALL: [Situation; 12] = [
+pub(crate) const ALL: [Situation; 16] = [
     Situation::Right,
     Situation::Realm,
     Situation::Wrong,
     Situation::Unknown,
-    Situation::Broken,
+    Situation::Broken(Store::Sasldb),
+    Situation::Shadow,
+    Situation::Broken(Store::Shadow),
+    Situation::Sqlite,
+    Situation::Broken(Store::Sqlite),
     Situation::Idle,
     Situation::Slow,
     Situation::Hung,
@@ -59,7 +68,11 @@ impl Situation {
             Self::Realm => "right, user@realm",
             Self::Wrong => "wrong password",
             Self::Unknown => "unknown user",
-            Self::Broken => "accounts damaged",
+            Self::Shadow => "right, shadow",
+            Self::Sqlite => "right, SQLite",
+            Self::Broken(Store::Sasldb) => "sasldb damaged",
+            Self::Broken(Store::Shadow) => "shadow gone",
+            Self::Broken(Store::Sqlite) => "SQLite damaged",
             Self::Idle => "8 idle clients",
             Self::Slow => "1.5 s late",
             Self::Hung => "hung",
@@ -74,6 +87,8 @@ impl Situation {
     pub(crate) fn credentials(self) -> Account {
         match self {
             Self::Realm => ALICE_IN_REALM,
+            Self::Shadow | Self::Broken(Store::Shadow) => SHADOW,
+            Self::Sqlite | Self::Broken(Store::Sqlite) => SQLITE,
             Self::Wrong => Account { password: ALICE_IN_REALM.password, ..ALICE },
             Self::Unknown => NOBODY,
             _ => ALICE,
@@ -83,8 +98,20 @@ impl Situation {
     /// Why it is not run for this peer and daemon; none when it is.
     pub(crate) fn exempt(self, peer: &dyn Peer, subject: Subject) -> Option<&'static str> {
         match (self, peer.socket(), subject) {
-            (Self::Realm, Socket::Pwcheck, _) => Some("no realm in pwcheck"),
-            (Self::Broken, Socket::Pwcheck, Subject::Theirs) => Some("stand-in has no accounts"),
+            (
+                Self::Shadow | Self::Sqlite | Self::Broken(Store::Shadow | Store::Sqlite),
+                _,
+                Subject::Theirs,
+            ) => Some("one mechanism at a time, and no SQLite"),
+            (
+                Self::Realm
+                | Self::Shadow
+                | Self::Sqlite
+                | Self::Broken(Store::Shadow | Store::Sqlite),
+                Socket::Pwcheck,
+                _,
+            ) => Some("no realm in pwcheck"),
+            (Self::Broken(_), Socket::Pwcheck, Subject::Theirs) => Some("stand-in has no accounts"),
             (Self::Idle, Socket::Pwcheck, Subject::Theirs) => Some("proves nothing of a stand-in"),
             _ => None,
         }
@@ -103,13 +130,16 @@ impl Situation {
     pub(crate) fn expected(self, peer: &dyn Peer, route: &str, subject: Subject) -> Verdict {
         let outage = if peer.tells_outage(route) { Verdict::Temporary } else { Verdict::Refused };
         match (self, subject) {
-            (Self::Right | Self::Realm | Self::Slow | Self::Back, _) => Verdict::Accepted,
+            (
+                Self::Right | Self::Realm | Self::Shadow | Self::Sqlite | Self::Slow | Self::Back,
+                _,
+            ) => Verdict::Accepted,
             (Self::Wrong | Self::Unknown, _) => Verdict::Refused,
             // The original says `NO` when it can't read its accounts, and waits for whatever hangs.
-            (Self::Broken, Subject::Theirs) => Verdict::Refused,
+            (Self::Broken(_), Subject::Theirs) => Verdict::Refused,
             (Self::Hung | Self::Idle, Subject::Theirs) => Verdict::Silent,
             (Self::Idle, Subject::Ours) => Verdict::Accepted,
-            (Self::Broken | Self::Hung, Subject::Ours) => outage,
+            (Self::Broken(_) | Self::Hung, Subject::Ours) => outage,
             (Self::Killed | Self::Down | Self::Closed, _) => outage,
         }
     }
@@ -118,7 +148,7 @@ impl Situation {
     pub(crate) fn is_trouble(self) -> bool {
         matches!(
             self,
-            Self::Broken | Self::Idle | Self::Hung | Self::Killed | Self::Down | Self::Closed
+            Self::Broken(_) | Self::Idle | Self::Hung | Self::Killed | Self::Down | Self::Closed
         )
     }
 }

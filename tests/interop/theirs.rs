@@ -1,5 +1,8 @@
 //! Debian's saslauthd, with sasldb as its backend.
 
+use std::fs;
+use std::io;
+
 use nix::sys::signal::Signal;
 
 use crate::daemon::{self, Daemon, End, Freeze, MUX, NAME};
@@ -27,7 +30,16 @@ impl Daemon for Theirs<'_> {
 
     fn stop(&mut self, end: End) -> Result<()> {
         let leader = self.world.processes(NAME).into_iter().min();
-        daemon::end(self.world, NAME, end, leader)
+        let ended = daemon::end(self.world, NAME, end, leader);
+        if ended.is_ok() || end == End::Abrupt {
+            return ended;
+        }
+        // Its signal handler logs and frees, and now and then waits for itself for ever.
+        daemon::end(self.world, NAME, End::Abrupt, None)?;
+        match fs::remove_file(self.world.path(MUX)) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why.into()),
+            _ => Ok(()),
+        }
     }
 
     fn freeze(&self, _what: Freeze) -> Result<()> {

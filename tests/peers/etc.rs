@@ -4,7 +4,7 @@
 //! `alternatives` need; its `passwd` and `shadow` must never be read.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -44,6 +44,9 @@ saslauthd-checker:x:608:
 saslauthd-directory:x:609:
 ";
 
+/// The group that may read shadow, by its number above.
+const SHADOW_GROUP: u32 = 42;
+
 const SHADOW: &str = "root:*:20000:0:99999:7:::\n";
 const NSSWITCH: &str =
     "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\n";
@@ -69,6 +72,7 @@ pub(crate) fn lay(base: &Path) -> Result<()> {
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
+    chown(etc.join("shadow"), None, Some(SHADOW_GROUP))?;
     copy_from_host(&etc)?;
     for directory in ["lib", "log", "spool", "tmp"] {
         fs::create_dir_all(base.join("var").join(directory))?;

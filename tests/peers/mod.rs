@@ -117,8 +117,17 @@ pub(crate) const ALICE: Account = Account { login: "alice", password: "right of 
 /// Known in a realm, with a password that is wrong for [`ALICE`].
 pub(crate) const ALICE_IN_REALM: Account =
     Account { login: "alice@example.org", password: "right of the other" };
+/// Known to the host's shadow file, of which the daemon is told by the realm.
+pub(crate) const SHADOW: Account =
+    Account { login: "alice@shadow.test", password: "right of shadow" };
+/// Known to the SQLite accounts, likewise.
+pub(crate) const SQLITE: Account =
+    Account { login: "alice@sqlite.test", password: "right of sqlite" };
 /// Known to nobody.
 pub(crate) const NOBODY: Account = Account { login: "mallory", password: "right of alice" };
+
+/// All of them.
+pub(crate) const ACCOUNTS: [Account; 5] = [ALICE, ALICE_IN_REALM, SHADOW, SQLITE, NOBODY];
 
 /// The fields of one mux request, as the daemon sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use super::namespace::Namespace;
-use super::{ALICE, ALICE_IN_REALM, Heard, NOBODY, Peer, Question, Result, Verdict, fetch};
+use super::{ACCOUNTS, Account, Heard, Peer, Question, Result, Verdict, fetch};
 
 /// slapd of Debian.
 pub(crate) struct Slapd;
@@ -103,7 +103,7 @@ dc: example
 o: example
 "
     .to_owned();
-    for login in [ALICE.login, ALICE_IN_REALM.login, NOBODY.login] {
+    for Account { login, .. } in ACCOUNTS {
         text.push_str(&format!(
             "\ndn: {}\ncn: {login}\nuserPassword: {{SASL}}{login}\n\
              objectClass: applicationProcess\nobjectClass: simpleSecurityObject\n",
