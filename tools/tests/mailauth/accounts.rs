@@ -91,7 +91,7 @@ fn the_options_of_an_account_are_stored_and_shown() {
 #[test]
 fn lists_are_by_realm_and_user_as_a_table_and_as_json() {
     let (_directory, database) = alice();
-    user(&database, "add zoe --hash-stdin", "$6$salt$\n").bad(1, "no hash");
+    user(&database, "add zoe --hash-stdin", "$6$salt$\n").bad(1, "no whole hash");
     user(&database, "add zoe --password-stdin --kind machine --expires 2001-01-01", "x").good();
     user(&database, "add bob --realm example.com --password-stdin", "x").good();
     user(&database, "lock bob@example.com", "").good();
@@ -144,7 +144,8 @@ fn a_hash_from_elsewhere_is_taken_when_it_can_be_verified() {
         ("", "hash is empty"),
         ("\n", "hash is empty"),
         ("!$6$saltsalt$x", "locked"),
-        ("no hash at all", "no hash"),
+        ("no hash at all", "unknown or too weak"),
+        ("$6$saltsalt$short", "no whole hash"),
         ("{PLAIN}x", "too weak"),
         (
             "$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g",

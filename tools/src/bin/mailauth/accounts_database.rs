@@ -203,9 +203,11 @@ fn hashed(password: &Password) -> Result<Secrets, Failure> {
 fn unfit(reason: Reason) -> Failure {
     Failure::failed(match reason {
         Reason::Locked => "this hash is locked; import it without the ! or * and lock the account",
-        Reason::SchemeNotAllowed => "hashes of this scheme are too weak; set a password instead",
+        Reason::SchemeNotAllowed => {
+            "the scheme of this hash is unknown or too weak; set a password instead"
+        }
         Reason::TooExpensive => "this hash asks for more time or memory than a login may take",
         Reason::NoPassword => "this hash is empty",
-        _ => "this is no hash that can be verified; argon2, crypt(3) and {SCHEME} hashes can",
+        _ => "this is no whole hash of its scheme; see that all of it was handed over",
     })
 }
