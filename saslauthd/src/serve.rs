@@ -5,6 +5,7 @@
 
 use sys::daemon::{self, Side, Waiting};
 use sys::dir::Directory;
+use sys::harden;
 use sys::identity::{self, AccountFiles};
 use sys::pidfile::PidFile;
 use sys::signals::Signals;
@@ -99,6 +100,7 @@ impl Start {
         serving: impl FnOnce(&mut Option<ChildErrors>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let plan = self.first;
+        harden::forbid_new_privileges()?;
         let signals = Signals::block()?;
         make_run_dir(&plan)?;
         let _pid_file = match self.with_pid_file {
