@@ -14,11 +14,22 @@ use crate::{Answer, mux, pwcheck};
 /// Errors are those of the connection itself (no such socket, permission, deadline passed).
 pub fn ask_mux(socket: &Path, request: &mux::Request, deadline: Duration) -> io::Result<Answer> {
     let bytes = mux::encode(request).map_err(invalid)?;
-    let reply = exchange(socket, &bytes, deadline, |reply| mux::decode_reply(reply).is_some())?;
+    let reply = mux_reply(socket, &bytes, deadline)?;
     Ok(match mux::decode_reply(&reply) {
         Some(mux::Reply::Ok) => Answer::Accept,
         Some(mux::Reply::No) => Answer::Refuse,
         None => Answer::Unavailable,
+    })
+}
+
+/// Sends the bytes of a mux request, and gives back what came before the end of the reply or of the connection.
+///
+/// # Errors
+/// As of [`ask_mux`].
+pub fn mux_reply(socket: &Path, request: &[u8], deadline: Duration) -> io::Result<Vec<u8>> {
+    exchange(socket, request, deadline, |reply| {
+        let Some((length, text)) = reply.split_first_chunk() else { return false };
+        text.len() >= usize::from(u16::from_be_bytes(*length))
     })
 }
 
@@ -41,8 +52,8 @@ fn invalid(why: crate::Rejected) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-/// Longest reply that libsasl2 reads.
-const MAX_REPLY: usize = 1024;
+/// The longest counted reply with its length.
+const MAX_REPLY: usize = 2 + u16::MAX as usize;
 
 fn exchange(
     socket: &Path,

@@ -129,15 +129,22 @@ fn split_counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Writes a request as libsasl2 does; with an address as its development branch does.
 ///
-/// Fails when a field is longer than the protocol's 65,535 bytes or is no name or password.
+/// Fails when a field is longer than the protocol's 65,535 bytes.
 pub fn encode(request: &Request) -> Result<Zeroizing<Vec<u8>>, Rejected> {
-    let address = request.address.map(|address| address.to_string());
-    let fields = [
-        request.login.as_bytes(),
-        request.password.reveal(),
-        request.service.as_bytes(),
-        request.realm.as_bytes(),
-    ];
+    let Request { login, password, service, realm, address } = request;
+    let fields = [login.as_bytes(), password.reveal(), service.as_bytes(), realm.as_bytes()];
+    encode_fields(fields, *address)
+}
+
+/// The same of any bytes, for a program that tries out what a daemon makes of them: login, password, service, realm.
+///
+/// # Errors
+/// [`Rejected::TooLong`] when a field is longer than the protocol's 65,535 bytes.
+pub fn encode_fields(
+    fields: [&[u8]; 4],
+    address: Option<Address>,
+) -> Result<Zeroizing<Vec<u8>>, Rejected> {
+    let address = address.map(|address| address.to_string());
     let mut bytes =
         Zeroizing::new(Vec::with_capacity(fields.iter().map(|f| f.len() + 2).sum::<usize>() + 64));
     for field in fields.into_iter().chain(address.as_ref().map(String::as_bytes)) {
