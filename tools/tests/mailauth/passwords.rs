@@ -17,7 +17,7 @@ fn typed(line: &str, answers: &[&str]) -> (i32, String) {
     let mut screen = child.stdout.take().unwrap();
     let mut seen = Vec::new();
     for answer in answers {
-        // The echo is off before the prompt appears.
+        // The echo is off before the prompt appears, so that nobody need wait any longer.
         while !seen.ends_with(b": ") {
             let mut byte = [0];
             if screen.read(&mut byte).unwrap() == 0 {

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 
 use protocol::Password;
+use tools::terminal::Terminal;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -67,15 +68,15 @@ pub(crate) fn hash() -> Result<Zeroizing<String>, Failure> {
 }
 
 fn typed(times: Times) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let ask = |prompt| match rpassword::prompt_password(prompt) {
-        Ok(password) => Ok(Zeroizing::new(password.into_bytes())),
-        Err(error) => Err(Failure::failed(format!(
+    let failed = |error: io::Error| {
+        Failure::failed(format!(
             "cannot ask for the password on a terminal ({error}); give it with --password-stdin \
              or --password-fd"
-        ))),
+        ))
     };
-    let password = ask("Password: ")?;
-    if times == Times::Twice && *ask("Again: ")? != *password {
+    let mut terminal = Terminal::quiet().map_err(failed)?;
+    let password = terminal.ask("Password: ").map_err(failed)?;
+    if times == Times::Twice && *terminal.ask("Again: ").map_err(failed)? != *password {
         return Err(Failure::failed("the two passwords differ; nothing was changed"));
     }
     Ok(password)
