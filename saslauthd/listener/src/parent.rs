@@ -136,4 +136,6 @@ async fn farewell(door: &Door) {
     while door.shared.core.borrow().waiting() > 0 && tokio::time::Instant::now() < end {
         sleep(Duration::from_millis(5)).await;
     }
+    // A request that was answered and not yet taken out would become a reset behind its reply.
+    door.shared.core.borrow_mut().hurry(std::time::Instant::now() + FAREWELL);
 }
