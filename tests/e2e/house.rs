@@ -22,6 +22,9 @@ pub(crate) const CONFIG: &str = "/etc/saslauthd.toml";
 /// The mux socket inside.
 pub(crate) const MUX: &str = "/run/saslauthd/mux";
 
+/// The executables of a house.
+const PROGRAMS: [&str; 3] = ["saslauthd", "saslauthd-listener", "saslauthd-checker"];
+
 /// What a house is like before it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -32,6 +35,16 @@ pub(crate) struct Plan {
     accounts: Vec<Account>,
     identity: Identity,
     before: Vec<String>,
+    programs: Programs,
+}
+
+/// Which executables a house runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Programs {
+    /// Those of the build.
+    Built,
+    /// A copy in the sandbox, `tmp/programs`.
+    Copied,
 }
 
 impl Plan {
@@ -46,6 +59,7 @@ impl Plan {
             accounts: vec![Account::with(LOGIN, &hash)],
             identity: Identity::Root,
             before: Vec::new(),
+            programs: Programs::Built,
         }
     }
 
@@ -93,6 +107,12 @@ impl Plan {
         self
     }
 
+    /// With a copy of the programs, for tests that change them.
+    pub(crate) fn copied(mut self) -> Self {
+        self.programs = Programs::Copied;
+        self
+    }
+
     /// The sandbox with everything but the daemon.
     pub(crate) fn furnish(&self) -> Sandbox {
         let sandbox = Sandbox::with(&self.accounts).expect("a sandbox");
@@ -101,6 +121,13 @@ impl Plan {
         if self.identity == Identity::Nobody {
             for directory in [&state, &sandbox.outside(Path::new("/run/saslauthd"))] {
                 nix::unistd::chown(directory, Some(65534.into()), Some(65534.into())).unwrap();
+            }
+        }
+        if self.programs == Programs::Copied {
+            let directory = sandbox.path().join("tmp/programs");
+            std::fs::create_dir(&directory).expect("a directory");
+            for name in PROGRAMS {
+                std::fs::copy(Subject::Ours.program(name), directory.join(name)).expect("a copy");
             }
         }
         self.configure(&sandbox);
@@ -129,7 +156,11 @@ impl Plan {
             let drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
             words.extend(drop.map(Into::into));
         }
-        words.push(Subject::Ours.program("saslauthd").display().to_string());
+        let program = match self.programs {
+            Programs::Built => Subject::Ours.program("saslauthd"),
+            Programs::Copied => sandbox.path().join("tmp/programs/saslauthd"),
+        };
+        words.push(program.display().to_string());
         words.extend(["--foreground", "--config", CONFIG].map(Into::into));
         let mut command = sandbox.command(&words[0]);
         command.args(&words[1..]);
@@ -155,7 +186,7 @@ impl Plan {
 pub(crate) fn ready() -> bool {
     harness::require_root()
         && harness::require("perl", "perl-base")
-        && ["saslauthd", "saslauthd-listener", "saslauthd-checker"].into_iter().all(require_built)
+        && PROGRAMS.into_iter().all(require_built)
 }
 
 /// A running daemon and its sandbox.
@@ -167,6 +198,13 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// Another daemon in the same sandbox; this one has to be gone.
+    pub(crate) fn start_again(self, plan: &Plan) -> Self {
+        let Self { daemon, sandbox } = self;
+        drop(daemon);
+        plan.start_in(sandbox)
+    }
+
     /// The mux socket as the test sees it.
     pub(crate) fn mux(&self) -> &Path {
         self.daemon.socket()

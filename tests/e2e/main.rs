@@ -14,6 +14,9 @@
 mod a_outage;
 mod a_slots;
 mod a_wire;
+mod b_passwords;
+mod events;
+mod faults;
 mod house;
 mod process;
 mod visitors;
