@@ -40,7 +40,7 @@ pub fn demo(options: &Options, handed: &Handed) -> Result<(), Failure> {
     let identities = Identities::of(&plan, &AccountFiles::default())?;
     make_directories(&base, &plan, &identities)?;
     let password = random_password()?;
-    add_account(&plan, identities.of_role(Role::Checker), &password)?;
+    add_account(&plan, identities.of_role(Role::Checker).map(|role| &role.identity), &password)?;
     let welcome = welcome(&plan, &password);
     let replan = {
         let (base, options) = (base.clone(), options.clone());

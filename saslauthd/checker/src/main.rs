@@ -47,8 +47,8 @@ fn main() -> ExitCode {
 fn run(parent: OwnedFd) -> Result<(), Failure> {
     let above = peer::credentials(&parent)?;
     let Task { config, table, control, gate } = startup::receive_task(&parent)?;
-    if let Some(who) = arguments::identity(std::env::args_os().skip(1))? {
-        identity::drop_to(&who)?;
+    if let Some(role) = arguments::role(std::env::args_os().skip(1))? {
+        role.assume()?;
     }
     harden::apply(Some(above.pid))?;
     let boot = startup::boot();
@@ -56,9 +56,9 @@ fn run(parent: OwnedFd) -> Result<(), Failure> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         some => usize::from(some),
     };
-    let files = startup::hide_files(&config.backends)?;
+    let (files, warnings) = startup::hide_files(&config.backends)?;
     let uids = startup::operators(&config, above.uid, identity::current()?.uid);
-    let core = startup::assemble(config, &table, threads, boot)?;
+    let core = startup::assemble(config, &table, threads, boot, &warnings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async {

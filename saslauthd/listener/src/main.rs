@@ -21,7 +21,7 @@ use std::rc::Rc;
 use ipc::control::FromChild;
 use ipc::status;
 use sys::sandbox::{self, Calls, Landlock, landlock};
-use sys::{arguments, descriptors, harden, identity, peer};
+use sys::{arguments, descriptors, harden, peer};
 use tokio::io::Interest;
 
 fn main() -> ExitCode {
@@ -39,8 +39,8 @@ fn run() -> sys::Result<parent::End> {
     descriptors::close_strays(&[descriptors::CHANNEL])?;
     let channel = descriptors::take(descriptors::CHANNEL)?;
     let above = peer::credentials(&channel).map_err(sys::Error::system("ask who is the parent"))?;
-    if let Some(who) = arguments::identity(std::env::args_os().skip(1))? {
-        identity::drop_to(&who)?;
+    if let Some(role) = arguments::role(std::env::args_os().skip(1))? {
+        role.assume()?;
     }
     let hardened = harden::apply(Some(above.pid))?;
     let files = landlock::restrict(&[])?;

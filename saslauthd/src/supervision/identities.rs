@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ipc::config::BackendKind;
+use sys::arguments;
+use sys::capabilities::Kept;
 use sys::dir::Directory;
 use sys::identity::{self, AccountFiles, Identity};
 
@@ -16,8 +18,8 @@ use crate::config::plan::Plan;
 /// The identities of both children; `None` keeps the parent's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identities {
-    listener: Option<Identity>,
-    checker: Option<Identity>,
+    listener: Option<arguments::Role>,
+    checker: Option<arguments::Role>,
     /// What the administrator should know, a line each.
     pub warnings: Vec<String>,
 }
@@ -42,8 +44,9 @@ impl Identities {
                 Some(Identity { uid: id, gid: id, groups: Vec::new() })
             })
         };
-        identities.listener = or_spare(listener, &plan.listener_user);
-        identities.checker = or_spare(checker, &plan.checker_user);
+        let role = |identity| arguments::Role { identity, kept: Kept::Nothing };
+        identities.listener = or_spare(listener, &plan.listener_user).map(role);
+        identities.checker = or_spare(checker, &plan.checker_user).map(role);
         if !missing.is_empty() {
             identities.warnings.push(format!(
                 "no user {}: running under spare numbers for now; saslauthd --create-users makes them",
@@ -55,16 +58,19 @@ impl Identities {
     }
 
     /// Of one child.
-    pub fn of_role(&self, role: Role) -> Option<&Identity> {
+    pub fn of_role(&self, role: Role) -> Option<&arguments::Role> {
         match role {
             Role::Listener => self.listener.as_ref(),
             Role::Checker => self.checker.as_ref(),
         }
     }
 
-    /// The checker reads shadow and sasldb by their files' groups.
+    /// The checker reads shadow and sasldb by their files' groups, and where root alone may read one, by the
+    /// capability to read any file, within the directories that Landlock leaves it.
     fn add_groups(&mut self, plan: &Plan, accounts: &AccountFiles) -> sys::Result<()> {
-        let Some(checker) = &mut self.checker else { return Ok(()) };
+        let Some(arguments::Role { identity: checker, kept }) = &mut self.checker else {
+            return Ok(());
+        };
         for backend in &plan.checker.backends {
             let (path, usual) = match &backend.kind {
                 BackendKind::Shadow { path, .. } => (path, Some("shadow")),
@@ -80,7 +86,13 @@ impl Identities {
                     checker.groups.extend(group.map(|group| group.gid));
                 }
                 Access::ByGroup(group) => checker.groups.push(group),
-                Access::Never(why) => self.warnings.push(why),
+                Access::RootAlone => {
+                    *kept = Kept::ReadAnyFile;
+                    self.warnings.push(format!(
+                        "{path}: only root may read it, so the checker keeps the capability to read any file; \
+                         give it a group other than root and chmod g+r it"
+                    ));
+                }
             }
         }
         checker.groups.sort_unstable();
@@ -98,8 +110,8 @@ enum Access {
     NotThere,
     /// As a member of this group.
     ByGroup(u32),
-    /// It cannot; what to do.
-    Never(String),
+    /// Not by owner or group.
+    RootAlone,
 }
 
 fn access(path: &Path, who: &Identity) -> Access {
@@ -111,10 +123,7 @@ fn access(path: &Path, who: &Identity) -> Access {
     match facts.gid() {
         gid if mode & 0o040 != 0 && (gid == who.gid || who.groups.contains(&gid)) => Access::Given,
         gid if mode & 0o040 != 0 && gid != 0 => Access::ByGroup(gid),
-        _ => Access::Never(format!(
-            "{}: the checker cannot read it; give it a group other than root and chmod g+r it",
-            path.display()
-        )),
+        _ => Access::RootAlone,
     }
 }
 
@@ -130,7 +139,7 @@ pub fn prepare_accounts(plan: &Plan, identities: &Identities) -> sys::Result<()>
     if !uses_it {
         return Ok(());
     }
-    let Some(checker) = &identities.checker else {
+    let Some(arguments::Role { identity: checker, .. }) = &identities.checker else {
         return Directory::open_or_create(&directory, 0o700, None).map(drop);
     };
     match std::fs::symlink_metadata(&directory) {
@@ -171,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_read_by_their_group_and_never_by_roots() {
+    fn files_are_read_by_their_group_and_never_by_that_of_root() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shadow");
         std::fs::write(&path, "").unwrap();
@@ -184,11 +193,11 @@ mod tests {
         set(0o644);
         assert_eq!(access(&path, &stranger), Access::Given);
         set(0o600);
-        assert!(matches!(access(&path, &stranger), Access::Never(_)));
+        assert_eq!(access(&path, &stranger), Access::RootAlone);
         assert_eq!(access(&path, &Identity { uid, ..stranger.clone() }), Access::Given);
         set(0o640);
         match gid {
-            0 => assert!(matches!(access(&path, &stranger), Access::Never(_))),
+            0 => assert_eq!(access(&path, &stranger), Access::RootAlone),
             gid => assert_eq!(access(&path, &stranger), Access::ByGroup(gid)),
         }
         assert_eq!(access(&directory.path().join("none"), &stranger), Access::NotThere);

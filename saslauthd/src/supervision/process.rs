@@ -11,7 +11,6 @@ use ipc::allow::Gate;
 use ipc::control::{FromChild, MAX_PACKET, Message, decode, encode, gate};
 use ipc::status::Confinement;
 use sys::children::{Child, End, Exit};
-use sys::identity::Identity;
 use sys::{arguments, channel, children, descriptors};
 
 /// Which child.
@@ -112,15 +111,13 @@ impl Process {
     pub fn start(
         programs: &Programs,
         role: Role,
-        identity: Option<&Identity>,
+        identity: Option<&arguments::Role>,
     ) -> sys::Result<Self> {
         let (ours, theirs) = channel::pair(channel::Kind::Packets)
             .map_err(sys::Error::system("make a channel to a child"))?;
         descriptors::set_nonblocking(&ours)
             .map_err(sys::Error::system("make a channel nonblocking"))?;
-        let arguments: Vec<_> = identity
-            .map(|who| arguments::for_identity(who).map(Into::into).to_vec())
-            .unwrap_or_default();
+        let arguments = identity.map(arguments::Role::arguments).unwrap_or_default();
         let child = children::spawn(programs.of(role), &arguments, &[], theirs.as_fd())?;
         Ok(Self { child, channel: ours, gate: gate::<FromChild>(), confinement: None })
     }

@@ -120,7 +120,6 @@ fn the_checker_is_killed_for_what_it_must_not() {
         return in_child(NAME, || {});
     }
     wants_killed(Calls::Checker, NEVER);
-    wants_killed(Calls::Checker, &[("accept4", libc::SYS_accept4)]);
     #[cfg(target_arch = "x86_64")]
     wants_killed(Calls::Checker, &[("fork", libc::SYS_fork), ("vfork", libc::SYS_vfork)]);
 }
