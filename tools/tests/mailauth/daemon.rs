@@ -242,10 +242,10 @@ fn limits_and_cache_are_asked_in_the_words_of_the_socket() {
         ("limits reset source 2001:DB8::1", "limits reset source 2001:db8::1\n"),
         ("cache flush", "cache flush\n"),
     ] {
-        let server = Server::control("{\"done\": \"so \\u001b it is\"}\n");
+        let server = Server::control("{\"done\": \"so \\u001b \\\"it\\\" is\"}\n");
         let ran = ask(&server, words);
         assert_eq!((ran.code, ran.out.as_str()), (0, ""));
-        assert_eq!(ran.err, "so \\x1b it is\n");
+        assert_eq!(ran.err, "so \\x1b \"it\" is\n");
         assert_eq!(server.heard(), asked.as_bytes());
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn ask(ask: &Ask) -> Result<u8, Failure> {
         ))
     })?;
     if let Some(error) = value.get("error").and_then(Value::as_str) {
-        return Err(Failure::failed(protocol::Quoted(error.as_bytes()).to_string()));
+        return Err(Failure::failed(report::sentence(error)));
     }
     match (ask.form, &ask.request) {
         (Form::Json, _) => print(&format!("{value}\n"))?,
@@ -62,7 +62,7 @@ pub(crate) fn ask(ask: &Ask) -> Result<u8, Failure> {
         (_, Request::LimitsOf(_)) => print(&report::figures_of_user(&value))?,
         (_, Request::Reset(_) | Request::CacheFlush) => {
             let done = value.get("done").and_then(Value::as_str).unwrap_or("done");
-            crate::note(protocol::Quoted(done.as_bytes()).to_string().trim_matches('"'));
+            crate::note(&report::sentence(done));
         }
     }
     Ok(if in_trouble(&value) { TEMPORARY } else { 0 })

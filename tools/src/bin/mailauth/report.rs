@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::moment::shown;
 
-pub(crate) use daemon::{figures_of_user, limits, status};
+pub(crate) use daemon::{figures_of_user, limits, sentence, status};
 
 /// Somebody in a sasldb, and which secrets there are.
 pub(crate) struct Holder {

@@ -11,14 +11,17 @@ use accounts::UnixTime;
 /// Text of a reply on one line: whatever stands in it, it moves no cursor.
 fn line(value: &Value) -> String {
     match value {
-        Value::String(text) => {
-            let quoted = protocol::Quoted(text.as_bytes()).to_string();
-            // Without the quotes around: a line holds nothing else.
-            quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
-        }
+        Value::String(text) => sentence(text),
         Value::Null => "-".into(),
         other => other.to_string(),
     }
+}
+
+/// The same of text that stands for itself: quotes and backslashes are no danger on a terminal.
+pub(crate) fn sentence(text: &str) -> String {
+    let quoted = protocol::Quoted(text.as_bytes()).to_string();
+    let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+    inner.replace("\\x22", "\"").replace("\\x5c", "\\")
 }
 
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
@@ -108,8 +111,10 @@ fn backends(reply: &Value) -> String {
             Value::Null => "ok".into(),
             trouble => format!("TROUBLE: {}", line(trouble)),
         };
-        let since = at(backend, "/since").as_i64();
-        let since = since.map_or_else(|| "-".into(), |since| moment::shown(UnixTime(since)));
+        // 0 stands for the daemon's start.
+        let since = at(backend, "/since").as_i64().filter(|since| *since != 0);
+        let since =
+            since.map_or_else(|| "the start".into(), |since| moment::shown(UnixTime(since)));
         vec![
             format!("  {}", of("/name")),
             of("/kind"),
@@ -181,6 +186,15 @@ mod tests {
             status(&reply, UnixTime(0)) + &limits(&json!({ "classes": [{ "class": "\u{7}" }] }));
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         assert!(!text.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn sentences_stay_readable() {
+        assert_eq!(
+            sentence(r#"failures of "a\x1b" forgotten"#),
+            r#"failures of "a\x1b" forgotten"#
+        );
+        assert_eq!(sentence("a\u{1b}b\\x22"), r"a\x1bb\x22");
     }
 
     #[test]
