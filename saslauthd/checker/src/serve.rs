@@ -76,8 +76,8 @@ impl Checker {
         while !(parent.is_finished() || self.is_done()) {
             self.changed.notified().await;
         }
-        self.core.borrow_mut().close();
         self.turn();
+        self.core.borrow_mut().close();
         if parent.is_finished() { parent.await.unwrap_or(Ok(())) } else { Ok(()) }
     }
 
@@ -173,7 +173,11 @@ impl Checker {
             let received =
                 ready.try_io(|parent| receive_with_fds(parent.get_ref(), &mut packet, 1));
             let Ok(received) = received else { continue };
-            let (length, mut descriptors) = received?;
+            let (length, mut descriptors) = match received {
+                // A parent that ends without having read everything resets the channel.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                other => other?,
+            };
             if length == 0 {
                 return Ok(());
             }

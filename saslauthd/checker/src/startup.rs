@@ -77,11 +77,13 @@ pub(crate) fn refuse(parent: impl AsFd, failure: &Failure) {
 }
 
 /// Leaves only the directories of the backends' files in sight: files are replaced by renaming, so the directory is
-/// what must be readable, and SQLite writes beside its database.
+/// what must be readable, and SQLite writes beside its database. Also says which directories are missing: those
+/// stay out of sight when they are made later.
 ///
 /// # Errors
 /// When Landlock is there and doesn't hold.
-pub(crate) fn hide_files(backends: &[config::Backend]) -> Result<Landlock, Failure> {
+pub(crate) fn hide_files(backends: &[config::Backend]) -> Result<(Landlock, Vec<String>), Failure> {
+    let mut missing = Vec::new();
     let mut rules: BTreeSet<(PathBuf, bool)> = BTreeSet::new();
     for backend in backends {
         let (path, writes) = match &backend.kind {
@@ -93,8 +95,15 @@ pub(crate) fn hide_files(backends: &[config::Backend]) -> Result<Landlock, Failu
         // Where a link leads, and where it stands.
         let real = std::fs::canonicalize(path).ok();
         for file in [Some(PathBuf::from(path)), real].into_iter().flatten() {
-            if let Some(directory) = file.parent().filter(|directory| directory.is_dir()) {
-                rules.insert((directory.to_owned(), writes));
+            match file.parent() {
+                Some(directory) if directory.is_dir() => {
+                    rules.insert((directory.to_owned(), writes));
+                }
+                _ => missing.push(format!(
+                    "backend {}: {} has no directory yet; make it and restart, or nobody will see it",
+                    backend.name,
+                    file.display()
+                )),
             }
         }
     }
@@ -104,7 +113,7 @@ pub(crate) fn hide_files(backends: &[config::Backend]) -> Result<Landlock, Failu
             (directory.as_path(), if *writes { Access::ReadWriteDirectory } else { Access::Read })
         })
         .collect();
-    Ok(landlock::restrict(&rules)?)
+    Ok((landlock::restrict(&rules)?, missing))
 }
 
 /// Opens the backends, starts the threads, and puts the dispatcher together. Confined by now, apart from seccomp.
@@ -116,8 +125,10 @@ pub(crate) fn assemble(
     table: &OwnedFd,
     threads: usize,
     boot: u64,
+    warnings: &[String],
 ) -> Result<Dispatcher, Failure> {
-    let mut log = Log::new(config.log);
+    let mut log = Log::new(config.log)?;
+    warnings.iter().for_each(|line| log.say(Level::Warning, format_args!("{line}")));
     let limiter = limiter(&config.limits, table, boot, &mut log)?;
     let backends: Vec<Backend> = config
         .backends

@@ -197,6 +197,7 @@ impl Dispatcher {
         let now = (self.clock)();
         self.limiter.touch(now.boot_ns, now.wall_s);
         self.renewals.write_notes();
+        self.log.close();
     }
 
     /// Logins that are not answered yet.
@@ -312,6 +313,10 @@ impl Dispatcher {
             match outcome {
                 Outcome::Accept => self.limiter.accepted(reservation),
                 Outcome::Refuse(_) => self.limiter.refused(reservation),
+                // One backend did compare, and said no: while another is away that must not be free.
+                Outcome::Unavailable(_) if login.refused.is_some() => {
+                    self.limiter.refused(reservation);
+                }
                 Outcome::Unavailable(_) => self.limiter.unknown(reservation),
             }
         }

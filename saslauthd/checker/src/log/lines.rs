@@ -7,10 +7,14 @@ use std::os::fd::AsFd;
 
 use ipc::config::Level;
 
+use super::feeder::Feeder;
 use super::stamp;
 
-/// The most bytes that wait for the end of a turn.
-const MOST: usize = 1024 * 1024;
+/// The most bytes that wait for the end of a turn: two lines for each login that can be in flight.
+const MOST: usize = 8 * 1024 * 1024;
+
+/// Room that is kept for the next turn.
+const KEPT: usize = 256 * 1024;
 
 /// Facility auth, as Cyrus logs.
 const AUTH: u8 = 4;
@@ -85,12 +89,20 @@ impl Lines {
         true
     }
 
-    /// All in one write, for a file or a pipe.
+    /// All in one write, before there is anything better.
     pub(super) fn write(&mut self, mut out: impl Write) -> Result<(), Lost> {
         let written = out.write_all(&self.bytes);
         let lost = Lost { lines: count(self.ends.len()), gone: false };
         self.clear();
         written.map_err(|_| lost)
+    }
+
+    /// All in one piece, for another thread to write.
+    pub(super) fn feed(&mut self, feeder: &Feeder) -> Result<(), Lost> {
+        let taken = feeder.feed(&self.bytes);
+        let lost = Lost { lines: count(self.ends.len()), gone: false };
+        self.clear();
+        if taken { Ok(()) } else { Err(lost) }
     }
 
     /// A datagram a line.
@@ -123,6 +135,7 @@ impl Lines {
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.bytes.shrink_to(KEPT);
     }
 }
 

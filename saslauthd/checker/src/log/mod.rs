@@ -6,17 +6,23 @@
 
 mod cyrus;
 mod event;
+mod feeder;
 mod lines;
 mod stamp;
 
 use std::fmt::Write;
-use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use ipc::config::{Level, Log as Settings, LogTo};
 
 pub(crate) use event::{CacheUse, Event, Outcome};
+use feeder::Feeder;
 use lines::Lines;
+
+/// The parent may find no log daemon either; so long after asking for a socket another is asked for.
+const ASK_AGAIN_S: u64 = 10;
 
 /// Where events go.
 pub(crate) struct Log {
@@ -24,16 +30,17 @@ pub(crate) struct Log {
     target: Target,
     lines: Lines,
     lost: u64,
-    wanting: bool,
+    /// When another socket was asked for, in seconds since 1970.
+    asked_s: u64,
     /// Reused for each line.
     text: String,
 }
 
 enum Target {
-    /// Nothing was handed over yet.
-    Stderr,
-    /// A file, a pipe or a terminal.
-    File(File),
+    /// Standard error, through a thread.
+    Stderr(Feeder),
+    /// No socket was handed over yet: descriptor 2 has to do.
+    Waiting,
     /// A connected datagram socket.
     Socket(OwnedFd),
     /// The socket died, and another was asked for.
@@ -42,27 +49,42 @@ enum Target {
 
 impl Log {
     /// Logs to standard error until something is handed over.
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn new(settings: Settings) -> io::Result<Self> {
+        let target = match settings.to {
+            LogTo::Stderr => Target::Stderr(Feeder::start()?),
+            LogTo::Syslog | LogTo::Journal => Target::Waiting,
+        };
+        Ok(Self {
             settings,
-            target: Target::Stderr,
+            target,
             lines: Lines::default(),
             lost: 0,
-            wanting: false,
+            asked_s: 0,
             text: String::new(),
-        }
+        })
     }
 
     /// Takes what the parent hands over for this log.
     pub(crate) fn hand_over(&mut self, descriptor: OwnedFd) {
-        self.target = match self.settings.to {
-            LogTo::Stderr => Target::File(descriptor.into()),
-            LogTo::Syslog | LogTo::Journal => Target::Socket(descriptor),
-        };
-        self.wanting = false;
+        match &self.target {
+            Target::Stderr(feeder) => feeder.direct_to(descriptor.into()),
+            _ => self.target = Target::Socket(descriptor),
+        }
+        self.asked_s = 0;
+        self.tell_losses();
+    }
+
+    /// What was lost is told as soon as anything gets through again.
+    fn tell_losses(&mut self) {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
-            self.say(Level::Warning, format_args!("the log was away: {lost} lines were lost"));
+            self.say(
+                Level::Warning,
+                format_args!("the log was away or full: {lost} lines were lost"),
+            );
         }
     }
 
@@ -112,24 +134,40 @@ impl Log {
         }
     }
 
-    /// Writes what was collected; once a turn of the loop. Says whether another socket should be asked for, once.
+    /// Writes what was collected; once a turn of the loop. Says whether another socket should be asked for: once,
+    /// and again when none has come for a while.
     pub(crate) fn flush(&mut self) -> bool {
         if self.lines.is_empty() {
             return false;
         }
         let outcome = match &self.target {
             Target::Gone => Err(self.lines.drop_all()),
-            Target::Stderr => self.lines.write(std::io::stderr()),
-            Target::File(file) => self.lines.write(file),
+            Target::Stderr(feeder) => self.lines.feed(feeder),
+            Target::Waiting => self.lines.write(io::stderr()),
             Target::Socket(socket) => self.lines.send(socket),
         };
-        let Err(lost) = outcome else { return false };
-        self.lost += lost.lines;
-        if !lost.gone {
+        let Err(lost) = outcome else {
+            self.tell_losses();
             return false;
+        };
+        self.lost += lost.lines;
+        if lost.gone {
+            self.target = Target::Gone;
         }
-        self.target = Target::Gone;
-        !std::mem::replace(&mut self.wanting, true)
+        let now = sys::clock::wall_seconds();
+        let wants = matches!(self.target, Target::Gone) && now >= self.asked_s + ASK_AGAIN_S;
+        if wants {
+            self.asked_s = now;
+        }
+        wants
+    }
+
+    /// At the end: gives a slow reader of standard error a moment.
+    pub(crate) fn close(&mut self) {
+        self.flush();
+        if let Target::Stderr(feeder) = &self.target {
+            feeder.drain(Duration::from_millis(500));
+        }
     }
 
     /// Lines that were lost and not told yet.

@@ -63,9 +63,20 @@ fn a12_a_backend_that_is_away_is_unavailable_unless_another_accepts() {
         let log = house.logged();
         assert_eq!(log.matches("backend gone is unavailable: ").count(), 1, "told once: {log}");
         // An outage locks nobody out.
-        (0..50).for_each(|_| assert_eq!(house.ask(&login("alice", "wrong")), Answer::Unavailable));
-        assert_eq!(house.ask(&login("alice", "pencil")), Answer::Accept);
+        (0..50).for_each(|_| assert_eq!(house.ask(&login("nobody", "x")), Answer::Unavailable));
+        assert_eq!(house.core.operator(&of("nobody"), serde_json::Value::Null)["left"]["user"], 10);
+        // But while one backend is away the other gives no free guesses.
+        let before = house.hashed();
+        for n in 0..50 {
+            assert_ne!(house.ask(&login("alice", &format!("guess{n}"))), Answer::Accept);
+        }
+        assert_eq!(house.hashed() - before, 9);
     }
+}
+
+fn of(user: &str) -> protocol::control::Request {
+    let login = protocol::control::Login::new(user.as_bytes(), b"").unwrap();
+    protocol::control::Request::LimitsOf(login)
 }
 
 #[test]

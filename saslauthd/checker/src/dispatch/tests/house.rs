@@ -104,7 +104,7 @@ impl House {
     pub(super) fn new(config: Checker) -> Self {
         let clock = Rc::new(Cell::new(NOW));
         let log = tempfile::tempfile().unwrap();
-        let mut writing = Writing::new(config.log);
+        let mut writing = Writing::new(config.log).unwrap();
         writing.hand_over(log.try_clone().unwrap().into());
         let reading = Reading { boot_ns: NOW.boot_ns, wall_s: NOW.wall_s, boot: 1 };
         let words = limits::words(&config.limits);
@@ -187,7 +187,7 @@ impl House {
 
     /// Everything logged so far.
     pub(super) fn logged(&mut self) -> String {
-        self.core.log().flush();
+        self.core.log().close();
         let mut text = String::new();
         self.log.rewind().unwrap();
         self.log.read_to_string(&mut text).unwrap();
