@@ -80,11 +80,7 @@ fn option_cases() -> Vec<Case<Run>> {
             basic(&["-f", "/etc/passwd"]),
             r#"exit 0; err "listusers failed""#,
         ),
-        case(
-            "list-file-empty-name",
-            basic(&["-f", ""]),
-            listed(),
-        ),
+        case("list-file-empty-name", basic(&["-f", ""]), listed()),
         case(
             "list-two-words",
             basic(&["/etc/sasldb2", "/etc/nothing"]),

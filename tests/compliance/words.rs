@@ -21,7 +21,7 @@ fn plain(text: &str) -> String {
     if lower.contains("usage:") || lower.contains("usage\n") {
         return "<usage>".to_owned();
     }
-    if lower.contains("version") {
+    if lower.contains("version") || lower.contains("authentication mechanisms:") {
         return "<version>".to_owned();
     }
     // Berkeley DB talks on its own; what it says is no promise of the program.

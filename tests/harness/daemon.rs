@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::sandbox::Namespace;
-use crate::{Sandbox, Subject, probe, wait_until};
+use crate::{PATIENCE, Sandbox, Subject, probe, wait_for, wait_until};
 
 /// Under whose identity ours is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,11 @@ impl Daemon {
     ) -> io::Result<Self> {
         let mut command = sandbox.command(subject.program("saslauthd"));
         command.args(["-a", mech, "-m", RUN_DIR]).args(args);
-        Self::start(sandbox, command, &Path::new(RUN_DIR).join("mux"))
+        let mut daemon = Self::start(sandbox, command, &Path::new(RUN_DIR).join("mux"))?;
+        if !args.iter().any(|arg| ["-d", "--foreground"].contains(arg)) {
+            daemon.await_detached()?;
+        }
+        Ok(daemon)
     }
 
     /// Any command that ends in a daemon listening at `socket` (a path inside). The command may stay or fork away.
@@ -111,6 +116,14 @@ impl Daemon {
         }
     }
 
+    /// Waits until the command that was started has ended and left the daemon behind.
+    pub fn await_detached(&mut self) -> io::Result<()> {
+        if wait_until(|| matches!(self.child.try_wait(), Ok(Some(_)))) {
+            return Ok(());
+        }
+        Err(io::Error::other("the daemon serves, but its starter doesn't end"))
+    }
+
     /// The socket as the test sees it.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -145,8 +158,12 @@ impl Daemon {
 
     /// SIGTERM, then waits for all of its processes; true when none had to be killed.
     pub fn stop(&mut self) -> bool {
+        self.stop_within(PATIENCE)
+    }
+
+    fn stop_within(&mut self, limit: Duration) -> bool {
         self.signal(Signal::SIGTERM);
-        let gone = wait_until(|| {
+        let gone = wait_for(limit, || {
             let _ = self.child.try_wait();
             self.pids().is_empty()
         });
@@ -166,6 +183,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.stop();
+        // The original's handler doesn't always end it.
+        self.stop_within(Duration::from_secs(2));
     }
 }

@@ -43,6 +43,7 @@ impl Heard {
         match (text, self.end) {
             (Some(text), _) => format!("{}{open}", text.escape_ascii()),
             (None, End::Closed) if self.bytes.is_empty() => "(closed)".to_owned(),
+            (None, End::Reset) if self.bytes.is_empty() => "(reset)".to_owned(),
             (None, End::Open) if self.bytes.is_empty() => "(waiting)".to_owned(),
             (None, _) => format!("raw {}{open}", self.bytes.escape_ascii()),
         }
