@@ -153,7 +153,7 @@ fn kept_limiter(plan: &Plan, notices: &mut Vec<String>) -> Result<Limiter, Failu
 
 /// The public sockets and the operators' one.
 fn listen(plan: &Plan, handed: &Handed) -> sys::Result<(Sockets, Listening)> {
-    let sockets = Sockets::open(plan, handed.sockets()?)?;
+    let sockets = Sockets::open(plan, handed.sockets())?;
     let control = Listening::bind(&plan.control_socket(), sockets::Directory::of(plan));
     match control {
         Ok(control) => Ok((sockets, control)),
