@@ -14,7 +14,10 @@
 mod a_outage;
 mod a_slots;
 mod a_wire;
+mod b_crypt;
 mod b_passwords;
+mod b_shadow;
+mod activation;
 mod events;
 mod faults;
 mod house;
