@@ -30,6 +30,8 @@ pub(super) struct Identity {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+    /// Where the file system keeps it. A number is given again as soon as its file is gone.
+    born: Option<SystemTime>,
 }
 
 impl Identity {
@@ -45,6 +47,7 @@ impl Identity {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+            born: metadata.created().ok(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Identity {
 
     /// Whether this is that very file, written in place. Whoever renames makes another file.
     pub(super) fn is_same_file(&self, earlier: &Self) -> bool {
-        (self.dev, self.ino) == (earlier.dev, earlier.ino)
+        (self.dev, self.ino, self.born) == (earlier.dev, earlier.ino, earlier.born)
     }
 }
 
