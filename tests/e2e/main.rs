@@ -19,6 +19,7 @@ mod b_passwords;
 mod b_shadow;
 mod activation;
 mod events;
+mod f_sockets;
 mod faults;
 mod house;
 mod process;
