@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::peer;
@@ -80,22 +80,37 @@ impl Linger {
 
     /// Looks at everybody whose time has come.
     pub(crate) fn look(&mut self, now: Instant) {
-        let mut later: Vec<(usize, Leaving)> = Vec::new();
-        for (stage, queue) in self.looks.iter_mut().enumerate() {
-            while queue.front().is_some_and(|leaving| leaving.due <= now) {
-                let Some(mut leaving) = queue.pop_front() else { break };
-                if stays(&mut leaving, &mut self.scratch, now) {
-                    let stage = (stage + 1).min(LOOKS.len() - 1);
-                    let pause = LOOKS.get(stage).copied().unwrap_or_default();
-                    leaving.due = (now + pause).min(leaving.end);
-                    later.push((stage, leaving));
-                }
+        for stage in (0..LOOKS.len()).rev() {
+            let due = self.due(stage, now);
+            if due.is_empty() {
+                continue;
+            }
+            let sockets = due.iter().map(|leaving| leaving.client.as_fd());
+            // Without an answer everybody is looked at one by one.
+            let gone = peer::hung_up(sockets).unwrap_or_default();
+            let gone = gone.into_iter().chain(std::iter::repeat(false));
+            for (leaving, _) in due.into_iter().zip(gone).filter(|(_, gone)| !gone) {
+                self.keep(leaving, stage, now);
             }
         }
-        for (stage, leaving) in later {
-            if let Some(queue) = self.looks.get_mut(stage) {
-                queue.push_back(leaving);
-            }
+    }
+
+    fn due(&mut self, stage: usize, now: Instant) -> Vec<Leaving> {
+        let Some(queue) = self.looks.get_mut(stage) else { return Vec::new() };
+        let count = queue.iter().take_while(|leaving| leaving.due <= now).count();
+        queue.drain(..count).collect()
+    }
+
+    /// Drains somebody who is still there, and lets it wait for the next look while its time lasts.
+    fn keep(&mut self, mut leaving: Leaving, stage: usize, now: Instant) {
+        if !stays(&mut leaving, &mut self.scratch, now) {
+            return;
+        }
+        let stage = (stage + 1).min(LOOKS.len() - 1);
+        let pause = LOOKS.get(stage).copied().unwrap_or_default();
+        leaving.due = (now + pause).min(leaving.end);
+        if let Some(queue) = self.looks.get_mut(stage) {
+            queue.push_back(leaving);
         }
     }
 

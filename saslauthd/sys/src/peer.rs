@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 /// Who opened the other end of a Unix socket, as the kernel recorded it at connect or at socketpair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerCredentials {
@@ -111,6 +113,16 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
             other => return other,
         }
     }
+}
+
+/// Which of these have been closed by their peer altogether, in their order: one call for any number.
+pub fn hung_up<'fd>(sockets: impl Iterator<Item = BorrowedFd<'fd>>) -> io::Result<Vec<bool>> {
+    let mut asked: Vec<PollFd<'fd>> =
+        sockets.map(|socket| PollFd::new(socket, PollFlags::empty())).collect();
+    // POLLHUP is told without being asked for.
+    poll(&mut asked, PollTimeout::ZERO)?;
+    let hung_up = |one: &PollFd<'_>| one.revents().is_some_and(|e| e.contains(PollFlags::POLLHUP));
+    Ok(asked.iter().map(hung_up).collect())
 }
 
 /// Says "no more from us" and keeps reading possible.
