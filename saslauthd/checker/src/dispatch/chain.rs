@@ -81,11 +81,14 @@ impl Dispatcher {
         verifier: Verifier,
     ) -> Option<(Box<Login>, Verdict, Verifier)> {
         let password = login.password.take()?;
+        login.spent = login.spent.max(verifier.cost().micros);
         if verifier.cost().micros <= INLINE_MICROS {
             let verdict = verifier.compare(&password, &mut self.scratch);
             login.password = Some(password);
             return Some((login, verdict, verifier));
         }
+        let waited = (self.clock)().boot_ns.saturating_sub(login.started_ns);
+        let left = self.wait_ns.saturating_sub(waited);
         let known = login.reservation.as_ref().is_some_and(|tokens| tokens.known_good());
         if let Some(tokens) = login.reservation.as_ref().filter(|_| !login.held) {
             self.waiting.hold(tokens);
@@ -96,7 +99,7 @@ impl Dispatcher {
             lane: if known { Lane::Known } else { Lane::Others },
             work: Work::Compare(verifier),
             password,
-            deadline: Instant::now() + Duration::from_nanos(self.wait_ns),
+            deadline: Instant::now() + Duration::from_nanos(left),
         });
         self.hashing.insert(login.serial, login);
         None
@@ -134,7 +137,7 @@ impl Dispatcher {
             self.exhausted(login);
         } else {
             // A stand-in never agrees; if it did, it would prove nothing.
-            self.finish(login, Outcome::Refuse(Reason::UnknownUser.as_str()));
+            self.refuse(login);
         }
         Step::Over
     }
@@ -242,22 +245,26 @@ impl Dispatcher {
                 return self.finish(login, Outcome::Unavailable("backend"));
             }
         }
-        if let Some(reason) = login.refused {
-            return self.finish(login, Outcome::Refuse(reason.as_str()));
-        }
-        // Nobody has that name: it takes the time of those who do, through the same queue. Of a chain's backends the
-        // costliest majority counts, since that is the time that would be missing.
-        let Some(verifier) = self.stand_in(login.chain) else {
-            return self.finish(login, Outcome::Refuse(Reason::UnknownUser.as_str()));
-        };
+        // Nobody has that name, or who has it was refused by a cheap comparison while most others of this chain take
+        // a costly one: then a stand-in takes the time that is missing, through the same queue.
+        let stand_in = self.stand_in(login.chain);
+        let missing = stand_in.filter(|stand_in| stand_in.cost().micros / 2 > login.spent);
+        let Some(verifier) = missing else { return self.refuse(login) };
         login.asked = None;
         if let Some((login, verdict, verifier)) = self.compare(login, verifier)
             && let Step::On(login) = self.verdict(login, verdict, Some(verifier))
         {
-            self.finish(login, Outcome::Refuse(Reason::UnknownUser.as_str()));
+            self.refuse(login);
         }
     }
 
+    /// For the reason of the first backend that knows the user, if any does.
+    fn refuse(&mut self, login: Box<Login>) {
+        let reason = login.refused.unwrap_or(Reason::UnknownUser);
+        self.finish(login, Outcome::Refuse(reason.as_str()));
+    }
+
+    /// Of a chain's backends the costliest majority counts.
     fn stand_in(&mut self, chain: usize) -> Option<Verifier> {
         let chain = &self.chains.get(chain)?.backends;
         let mut costliest: Option<Verifier> = None;

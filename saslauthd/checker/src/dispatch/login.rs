@@ -5,6 +5,7 @@ use credentials::{Generation, Reason, Scheme};
 use ipc::requests::{Peer, Source, Verify};
 use protocol::{Name, Password};
 
+use crate::backends::Backend;
 use crate::limiter::Reservation;
 use crate::log::{CacheUse, Event, Outcome};
 use crate::mapping::Identity;
@@ -36,6 +37,8 @@ pub(super) struct Login {
     pub(super) position: usize,
     /// What is being compared in the pool; `None` there is a stand-in.
     pub(super) asked: Option<Asked>,
+    /// Estimated microseconds of the costliest comparison so far.
+    pub(super) spent: u64,
     /// Why the first backend that knows the user refused.
     pub(super) refused: Option<Reason>,
     /// What could not be asked, if anything.
@@ -84,6 +87,7 @@ impl Login {
             chain: 0,
             position: 0,
             asked: None,
+            spent: 0,
             refused: None,
             away: None,
             backend: None,
@@ -109,13 +113,14 @@ impl Login {
         }
     }
 
-    /// For the log.
+    /// For the log: `decided` is the backend that did, `spoke` the one that Cyrus's line names.
     pub(super) fn event<'a>(
         &'a self,
         process: u32,
         outcome: Outcome,
-        backend: Option<&'a str>,
         micros: u64,
+        decided: Option<&'a Backend>,
+        spoke: Option<&'a Backend>,
     ) -> Event<'a> {
         Event {
             id: (process, self.serial),
@@ -123,7 +128,8 @@ impl Login {
             user: &self.identity.user,
             realm: &self.identity.realm,
             service: &self.service,
-            backend,
+            backend: decided.map(Backend::name),
+            mechanism: spoke.map(|backend| (backend.name(), backend.kind())),
             scheme: self.scheme,
             cache: self.cache,
             peer: self.peer,

@@ -74,7 +74,7 @@ pub(crate) struct Dispatcher {
     names: Preparation,
     wait_ns: u64,
     /// The chain of each realm that has one of its own, by index.
-    realms: Vec<(Name, usize)>,
+    realms: HashMap<Name, usize>,
     /// The chains; the first is that of all other realms.
     chains: Vec<Chain>,
     backends: Vec<Backend>,
@@ -122,11 +122,12 @@ impl Dispatcher {
     pub(crate) fn new(parts: Parts) -> Result<Self, Trouble> {
         let config = &parts.config;
         let mut chains = vec![Chain::new(&config.chain, &parts.backends)?];
-        let mut realms = Vec::new();
+        let mut realms = HashMap::new();
         for own in &config.realms {
             let realm = Name::new(own.realm.as_bytes())
                 .map_err(|why| Trouble::new(format!("realm {}: {why}", own.realm)))?;
-            realms.push((realm, chains.len()));
+            // The first of a realm counts.
+            realms.entry(realm).or_insert(chains.len());
             chains.push(Chain::new(&own.chain, &parts.backends)?);
         }
         let names = match config.names {
@@ -228,7 +229,7 @@ impl Dispatcher {
     }
 
     fn chain_of(&self, realm: &Name) -> usize {
-        self.realms.iter().find(|(own, _)| own == realm).map_or(0, |(_, chain)| *chain)
+        self.realms.get(realm).copied().unwrap_or(0)
     }
 
     /// What failures of this user are counted by.
@@ -321,8 +322,13 @@ impl Dispatcher {
             }
         }
         let micros = now.boot_ns.saturating_sub(login.started_ns) / 1000;
-        let backend = login.backend.and_then(|index| self.backends.get(index)).map(Backend::name);
-        self.log.login(&login.event(self.process, outcome, backend, micros));
+        if self.log.logs(Level::Info) {
+            let backend = login.backend.and_then(|index| self.backends.get(index));
+            let last = self.chains.get(login.chain).and_then(|chain| chain.backends.last());
+            let last = last.and_then(|index| self.backends.get(*index));
+            let event = login.event(self.process, outcome, micros, backend, backend.or(last));
+            self.log.login(&event);
+        }
         self.answer(&login, outcome, now);
     }
 

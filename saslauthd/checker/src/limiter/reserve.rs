@@ -2,9 +2,9 @@
 //!
 //! Runs in the checker. Which classes a login counts in:
 //!
-//! - **From a source that is known good for its user** (a login from its /24 or /64 succeeded within days): only the
-//!   bucket of that user and source. So nobody elsewhere can lock a user out, and who shares a user's network can
-//!   guess no faster than that bucket.
+//! - **From a source that is known good for its user** (a login from its /24 or /64 succeeded within days): only two
+//!   buckets of that user and source, for minutes and for a day. So nobody elsewhere can lock a user out; and who
+//!   shares a user's network, or a mail server that lies about addresses, guesses no faster than those.
 //! - **From another stated address**: the pair, the source in minutes and in a day, both networks, the user from
 //!   anywhere in minutes and in a day, and the peer. All must have a token.
 //! - **Without an address**: the user in minutes and in a day. And the peer's, which is the same mail server for
@@ -157,8 +157,9 @@ impl Limiter {
             return [Some(user), Some(user_day), peer, None, None, None, None, None];
         };
         if reservation.known {
-            let own = Busy(Class::KnownGood, self.keys.pair(ask.user, reservation.place));
-            return [Some(own), None, None, None, None, None, None, None];
+            let own = self.keys.pair(ask.user, reservation.place);
+            let (minutes, day) = (Busy(Class::KnownGood, own), Busy(Class::UserDay, own));
+            return [Some(minutes), Some(day), None, None, None, None, None, None];
         }
         let tags = self.keys.source(ip);
         [

@@ -85,8 +85,13 @@ impl Table {
     /// The time of `tag`, if it has a row and the time is still ahead.
     pub(super) fn time(&self, place: u64, tag: u64) -> Option<u64> {
         let (_, time) = self.set(place).find(|(stored, _)| stored.load(Relaxed) == tag)?;
+        self.ahead(time.load(Relaxed))
+    }
+
+    /// A stored time within its bounds, if it is still ahead.
+    fn ahead(&self, stored: u64) -> Option<u64> {
         let now = self.now();
-        let time = time.load(Relaxed).min(now.saturating_add(self.longest));
+        let time = stored.min(now.saturating_add(self.longest));
         (time > now).then_some(time)
     }
 
@@ -145,7 +150,16 @@ impl StateStore for Table {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let (outcome, time) = decide(self.time(*key, *key).map(Nanos::new))?;
+        // For the moments of a reload two checkers share the words: a row that the other one just changed is
+        // looked at again.
+        while let Some((_, at)) = self.set(*key).find(|(tag, _)| tag.load(Relaxed) == *key) {
+            let seen = at.load(Relaxed);
+            let (outcome, time) = decide(self.ahead(seen).map(Nanos::new))?;
+            if at.compare_exchange(seen, time.as_u64(), Relaxed, Relaxed).is_ok() {
+                return Ok(outcome);
+            }
+        }
+        let (outcome, time) = decide(None)?;
         self.put(*key, *key, time.as_u64());
         Ok(outcome)
     }

@@ -178,6 +178,21 @@ fn a_lying_mail_server_guesses_no_faster_than_the_user_allows() {
 }
 
 #[test]
+fn a_lying_mail_server_that_knows_the_good_addresses_has_a_days_bound_for_each() {
+    let mut limiter = limiter();
+    assert!(attempt(&mut limiter, "a", Some("198.51.100.7"), b"right", Limiter::accepted));
+    let mut tried = 0;
+    for minute in 0..1440u64 {
+        limiter.at(NOW.boot_ns + minute * 60 * SECOND);
+        for number in 0..20u64 {
+            let number = minute * 20 + number;
+            tried += usize::from(guess(&mut limiter, "a", Some("198.51.100.7"), number));
+        }
+    }
+    assert!((190..=200).contains(&tried), "{tried}: a day's burst and a day's rate");
+}
+
+#[test]
 fn success_fills_the_pair_and_neither_source_nor_user() {
     let mut limiter = limiter();
     // An attacker with an account of its own in between.

@@ -10,7 +10,7 @@ use credentials::Scheme;
 use ipc::requests::{Peer, Source};
 use protocol::{Name, Quoted};
 
-use super::cyrus::Refusal;
+use super::cyrus::{Line, Verdict};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(crate) struct Event<'a> {
     pub(crate) service: &'a Name,
     /// The backend that decided.
     pub(crate) backend: Option<&'a str>,
+    /// Name and kind of the backend that Cyrus would have asked.
+    pub(crate) mechanism: Option<(&'a str, &'static str)>,
     /// The scheme it compared.
     pub(crate) scheme: Option<Scheme>,
     /// The cache's part.
@@ -72,16 +74,21 @@ impl Event<'_> {
         }
     }
 
-    /// Cyrus's line, of a refused request.
-    pub(super) fn cyrus(&self) -> Option<Refusal<'_>> {
-        let Outcome::Refuse(reason) = self.outcome else { return None };
-        Some(Refusal {
+    /// Cyrus's line, of a request that was answered.
+    pub(super) fn cyrus(&self) -> Option<Line<'_>> {
+        let verdict = match (self.outcome, self.cache) {
+            (Outcome::Unavailable(_), _) => return None,
+            (Outcome::Refuse(reason), _) => Verdict::Failure(reason),
+            (Outcome::Accept, CacheUse::Hit) => Verdict::Remembered,
+            (Outcome::Accept, _) => Verdict::Success,
+        };
+        Some(Line {
+            verdict,
             user: self.user,
             service: self.service,
             realm: self.realm,
             source: self.source,
-            mechanism: self.backend.unwrap_or("-"),
-            reason,
+            mechanism: self.mechanism,
         })
     }
 

@@ -93,7 +93,7 @@ impl Log {
         level <= self.settings.level
     }
 
-    /// The event of a request, and of a refused one the line of Cyrus as well.
+    /// The event of a request, and Cyrus's line where Cyrus would have written one.
     pub(crate) fn login(&mut self, event: &Event<'_>) {
         if !self.logs(Level::Info) {
             return;
@@ -105,11 +105,14 @@ impl Log {
         let fields = (self.settings.to == LogTo::Journal).then(|| event.journal_fields());
         self.line(Level::Info, &text, fields.as_deref().unwrap_or_default());
         if self.settings.cyrus_lines
-            && let Some(refusal) = event.cyrus()
+            && let Some(line) = event.cyrus()
         {
-            text.clear();
-            let _ = write!(text, "{refusal}");
-            self.line(Level::Info, &text, &[]);
+            let level = if line.verdict.is_failure() { Level::Info } else { Level::Debug };
+            if self.logs(level) {
+                text.clear();
+                let _ = write!(text, "{line}");
+                self.line(level, &text, &[]);
+            }
         }
         self.text = text;
     }

@@ -27,6 +27,7 @@ fn event<'a>(user: &'a Name, other: &'a Name, outcome: Outcome) -> Event<'a> {
         realm: other,
         service: other,
         backend: Some("shadow"),
+        mechanism: Some(("shadow", "shadow")),
         scheme: Some(Scheme::Yescrypt),
         cache: CacheUse::Miss,
         peer: Peer { pid: 77, uid: 101, gid: 102 },
@@ -69,6 +70,32 @@ fn one_event_and_cyruss_line() {
              [remote=192.0.2.7;4242] [mech=shadow] [reason=Incorrect password]\n\
              {head} outcome=accept reason=- {tail}\n"
         )
+    );
+}
+
+#[test]
+fn cyruss_success_lines_are_for_the_debug_level_and_sasldb_gives_no_reason() {
+    let (mut log, mut file) = stderr_log(Level::Debug);
+    let (user, empty) = (name(b"alice"), name(b""));
+    let base = || Event {
+        source: Source::Absent,
+        mechanism: Some(("sasldb", "sasldb")),
+        ..event(&user, &empty, Outcome::Accept)
+    };
+    log.login(&base());
+    log.login(&Event { cache: CacheUse::Hit, ..base() });
+    log.login(&Event { outcome: Outcome::Refuse("wrong-password"), ..base() });
+    log.login(&Event { outcome: Outcome::Unavailable("backend"), ..base() });
+    let text = written(&mut log, &mut file);
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once(" : auth ")).map(|l| l.1).collect();
+    assert_eq!(
+        lines,
+        [
+            "success: [user=alice] [service=] [realm=] [mech=sasldb]",
+            "success (cached): [user=alice] [service=] [realm=]",
+            "failure: [user=alice] [service=] [realm=] [mech=sasldb] [reason=Unknown]",
+        ]
     );
 }
 

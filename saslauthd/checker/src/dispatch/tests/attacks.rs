@@ -67,6 +67,26 @@ fn d1_an_unknown_user_costs_what_a_known_one_costs() {
 }
 
 #[test]
+fn d1_in_a_mixed_chain_a_cheap_record_takes_the_time_of_the_others() {
+    let files = Files::new();
+    let dear = files.shadow("dear", &[("alice", &argon("pencil"))]);
+    let cheap = files.sqlite("cheap", &[("bob", "", "{PLAIN}pencil")]);
+    let mut house = House::new(config(vec![dear, cheap]));
+    for (number, user) in ["alice", "bob", "nobody"].into_iter().enumerate() {
+        assert_eq!(house.ask(&login(user, "wrong")), Answer::Refuse);
+        assert_eq!(house.hashed(), number as u64 + 1, "{user}");
+    }
+    assert!(house.event().contains(" user=\"nobody\" "));
+    assert_eq!(house.ask(&login("bob", "wrong2")), Answer::Refuse);
+    assert!(
+        house.event().contains(" reason=wrong-password ")
+            && house.event().contains(" scheme=plain ")
+    );
+    assert_eq!(house.ask(&login("bob", "pencil")), Answer::Accept);
+    assert_eq!(house.hashed(), 4, "a right one waits for nothing");
+}
+
+#[test]
 fn d1_a_cheap_refusal_waits_for_its_floor_and_so_does_a_throttled_one() {
     let files = Files::new();
     let backend = files.sqlite("db", &[("alice", "", "{PLAIN}pencil")]);
