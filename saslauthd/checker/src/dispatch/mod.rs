@@ -5,11 +5,13 @@
 //! comparison in `credentials` makes an Accept here, and every way out of a login ends in [`Dispatcher::finish`],
 //! which settles its tokens, writes its event and answers it, once.
 
+mod admission;
 mod chain;
 mod login;
 mod parked;
 mod renewal;
 mod report;
+mod upkeep;
 mod waiting;
 
 use std::collections::HashMap;
@@ -20,9 +22,9 @@ use ipc::config::{self, Level, Mapping};
 use ipc::requests::{Answered, Incoming, Unreadable, Verify};
 use protocol::{Answer, Name};
 
-use crate::backends::{self, Backend, Change, RealmUse};
+use crate::backends::{self, Backend, RealmUse};
 use crate::cache::Cache;
-use crate::limiter::{Ask, Busy, Limiter, Reserved};
+use crate::limiter::{Busy, Limiter};
 use crate::log::{Log, Outcome};
 use crate::mapping::{Identity, identity};
 use crate::pool::{Done, Pool};
@@ -33,9 +35,6 @@ pub(crate) use login::Origin;
 use parked::{Parked, floor_ns};
 use renewal::Renewals;
 use waiting::Waiting;
-
-/// Most logins that wait for the pool or for a token.
-const MOST_IN_FLIGHT: usize = 16_384;
 
 /// What the clocks say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -240,66 +239,6 @@ impl Dispatcher {
         self.limiter.user(user, realm)
     }
 
-    /// Takes tokens and walks the chain, or waits, or refuses.
-    fn admit(&mut self, login: Box<Login>) {
-        if self.hashing.len() + self.waiting.len() >= MOST_IN_FLIGHT {
-            return self.finish(login, Outcome::Unavailable("overload"));
-        }
-        if let Err((busy, login)) = self.try_admit(login) {
-            if self.waiting.is_held(busy) {
-                self.waiting.add(busy, login);
-            } else {
-                self.throttle(busy, login);
-            }
-        }
-    }
-
-    /// Gives the login back when there is no token.
-    fn try_admit(&mut self, mut login: Box<Login>) -> Result<(), (Busy, Box<Login>)> {
-        let Some(password) = &login.password else { return Ok(()) };
-        let ask = Ask {
-            user: login.user_tag,
-            source: login.believed(),
-            peer_uid: login.peer.uid,
-            password: password.reveal(),
-        };
-        match self.limiter.reserve(ask) {
-            Reserved::Taken(reservation) => {
-                login.reservation = Some(reservation);
-                self.walk(login);
-                Ok(())
-            }
-            Reserved::Throttled(busy) => Err((busy, login)),
-        }
-    }
-
-    /// The password is not looked at, so that a right one is refused as a wrong one is.
-    fn throttle(&mut self, busy: Busy, mut login: Box<Login>) {
-        self.limiter.note_throttled(busy);
-        self.totals.throttled += 1;
-        login.throttled = Some(busy.0.as_str());
-        self.finish(login, Outcome::Refuse("throttled"));
-    }
-
-    /// Gives those who wait for tokens that came back another try, until none is left.
-    fn wake(&mut self) {
-        while let Some(busy) = self.released.pop() {
-            let mut queue = self.waiting.take(busy);
-            while let Some(login) = queue.pop_front() {
-                let Err((other, login)) = self.try_admit(login) else { continue };
-                if !self.waiting.is_held(other) {
-                    self.throttle(other, login);
-                } else if other == busy {
-                    queue.push_front(login);
-                    break;
-                } else {
-                    self.waiting.add(other, login);
-                }
-            }
-            self.waiting.put_back(busy, queue);
-        }
-    }
-
     /// The end of every login.
     fn finish(&mut self, mut login: Box<Login>, outcome: Outcome) {
         let now = (self.clock)();
@@ -352,64 +291,6 @@ impl Dispatcher {
             }
         };
         self.answers.push((login.origin, Answered { id: login.id, answer }));
-    }
-
-    /// When [`Self::due`] wants to be called at the latest.
-    pub(crate) fn next_due(&self) -> u64 {
-        let expiry = self.waiting.oldest().map(|started| started.saturating_add(self.wait_ns));
-        let next = [self.parked.next(), expiry, Some(self.upkeep_ns)];
-        next.into_iter().flatten().min().unwrap_or(u64::MAX)
-    }
-
-    /// What time brings: refusals that have waited, logins that waited too long, and upkeep.
-    pub(crate) fn due(&mut self) {
-        let now = (self.clock)();
-        self.limiter.at(now.boot_ns);
-        while let Some((origin, id)) = self.parked.pop(now.boot_ns) {
-            self.answers.push((origin, Answered { id, answer: Answer::Refuse }));
-        }
-        if let Some(latest) = now.boot_ns.checked_sub(self.wait_ns) {
-            while let Some(login) = self.waiting.expired(latest) {
-                self.finish(login, Outcome::Unavailable("overload"));
-            }
-        }
-        if now.boot_ns >= self.upkeep_ns {
-            self.upkeep(now);
-        }
-        self.wake();
-    }
-
-    /// Once in a while: clocks for the next boot, notes to the disk, and a look at what hashes are like.
-    fn upkeep(&mut self, now: Moment) {
-        const EVERY_NS: u64 = 60_000_000_000;
-        self.upkeep_ns = now.boot_ns.saturating_add(EVERY_NS);
-        self.limiter.touch(now.boot_ns, now.wall_s);
-        self.renewals.write_notes();
-        while let Some(line) = self.renewals.trouble() {
-            self.log.say(Level::Error, format_args!("{line}"));
-        }
-        for index in 0..self.backends.len() {
-            let Some(backend) = self.backends.get_mut(index) else { continue };
-            let change = backend.probe(now.wall_s);
-            backend.take_census();
-            self.tell(index, change);
-        }
-    }
-
-    /// Says what became of a backend.
-    fn tell(&mut self, index: usize, change: Change) {
-        let Some(backend) = self.backends.get(index) else { return };
-        match (change, &backend.health().trouble) {
-            (Change::Worse, Some(trouble)) => {
-                let what = format_args!("backend {} is unavailable: {trouble}", backend.name());
-                self.log.say(Level::Error, what);
-            }
-            (Change::Better, _) => {
-                let what = format_args!("backend {} works again", backend.name());
-                self.log.say(Level::Info, what);
-            }
-            _ => {}
-        }
     }
 
     /// A request that the listener refused by itself.

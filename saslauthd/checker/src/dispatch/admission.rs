@@ -1,0 +1,71 @@
+//! Who may try a password now: the limiter's tokens, and the wait for those that others hold.
+
+use super::Dispatcher;
+use super::login::Login;
+use crate::limiter::{Ask, Busy, Reserved};
+use crate::log::Outcome;
+
+/// Most logins that wait for the pool or for a token.
+const MOST_IN_FLIGHT: usize = 16_384;
+
+impl Dispatcher {
+    /// Takes tokens and walks the chain, or waits, or refuses.
+    pub(super) fn admit(&mut self, login: Box<Login>) {
+        if self.hashing.len() + self.waiting.len() >= MOST_IN_FLIGHT {
+            return self.finish(login, Outcome::Unavailable("overload"));
+        }
+        if let Err((busy, login)) = self.try_admit(login) {
+            if self.waiting.is_held(busy) {
+                self.waiting.add(busy, login);
+            } else {
+                self.throttle(busy, login);
+            }
+        }
+    }
+
+    /// Gives the login back when there is no token.
+    fn try_admit(&mut self, mut login: Box<Login>) -> Result<(), (Busy, Box<Login>)> {
+        let Some(password) = &login.password else { return Ok(()) };
+        let ask = Ask {
+            user: login.user_tag,
+            source: login.believed(),
+            peer_uid: login.peer.uid,
+            password: password.reveal(),
+        };
+        match self.limiter.reserve(ask) {
+            Reserved::Taken(reservation) => {
+                login.reservation = Some(reservation);
+                self.walk(login);
+                Ok(())
+            }
+            Reserved::Throttled(busy) => Err((busy, login)),
+        }
+    }
+
+    /// The password is not looked at, so that a right one is refused as a wrong one is.
+    fn throttle(&mut self, busy: Busy, mut login: Box<Login>) {
+        self.limiter.note_throttled(busy);
+        self.totals.throttled += 1;
+        login.throttled = Some(busy.0.as_str());
+        self.finish(login, Outcome::Refuse("throttled"));
+    }
+
+    /// Gives those who wait for tokens that came back another try, until none is left.
+    pub(super) fn wake(&mut self) {
+        while let Some(busy) = self.released.pop() {
+            let mut queue = self.waiting.take(busy);
+            while let Some(login) = queue.pop_front() {
+                let Err((other, login)) = self.try_admit(login) else { continue };
+                if !self.waiting.is_held(other) {
+                    self.throttle(other, login);
+                } else if other == busy {
+                    queue.push_front(login);
+                    break;
+                } else {
+                    self.waiting.add(other, login);
+                }
+            }
+            self.waiting.put_back(busy, queue);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What time brings: refusals that are due, waits that end, and upkeep.
+
+use ipc::config::Level;
+use ipc::requests::Answered;
+use protocol::Answer;
+
+use super::{Dispatcher, Moment};
+use crate::backends::Change;
+use crate::log::Outcome;
+
+impl Dispatcher {
+    /// When [`Self::due`] wants to be called at the latest.
+    pub(crate) fn next_due(&self) -> u64 {
+        let expiry = self.waiting.oldest().map(|started| started.saturating_add(self.wait_ns));
+        let next = [self.parked.next(), expiry, Some(self.upkeep_ns)];
+        next.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+
+    /// What time brings: refusals that have waited, logins that waited too long, and upkeep.
+    pub(crate) fn due(&mut self) {
+        let now = (self.clock)();
+        self.limiter.at(now.boot_ns);
+        while let Some((origin, id)) = self.parked.pop(now.boot_ns) {
+            self.answers.push((origin, Answered { id, answer: Answer::Refuse }));
+        }
+        if let Some(latest) = now.boot_ns.checked_sub(self.wait_ns) {
+            while let Some(login) = self.waiting.expired(latest) {
+                self.finish(login, Outcome::Unavailable("overload"));
+            }
+        }
+        if now.boot_ns >= self.upkeep_ns {
+            self.upkeep(now);
+        }
+        self.wake();
+    }
+
+    /// Once in a while: clocks for the next boot, notes to the disk, and a look at what hashes are like.
+    pub(super) fn upkeep(&mut self, now: Moment) {
+        const EVERY_NS: u64 = 60_000_000_000;
+        self.upkeep_ns = now.boot_ns.saturating_add(EVERY_NS);
+        self.limiter.touch(now.boot_ns, now.wall_s);
+        self.renewals.write_notes();
+        while let Some(line) = self.renewals.trouble() {
+            self.log.say(Level::Error, format_args!("{line}"));
+        }
+        for index in 0..self.backends.len() {
+            let Some(backend) = self.backends.get_mut(index) else { continue };
+            let change = backend.probe(now.wall_s);
+            backend.take_census();
+            self.tell(index, change);
+        }
+    }
+
+    /// Says what became of a backend.
+    pub(super) fn tell(&mut self, index: usize, change: Change) {
+        let Some(backend) = self.backends.get(index) else { return };
+        match (change, &backend.health().trouble) {
+            (Change::Worse, Some(trouble)) => {
+                let what = format_args!("backend {} is unavailable: {trouble}", backend.name());
+                self.log.say(Level::Error, what);
+            }
+            (Change::Better, _) => {
+                let what = format_args!("backend {} works again", backend.name());
+                self.log.say(Level::Info, what);
+            }
+            _ => {}
+        }
+    }
+}
