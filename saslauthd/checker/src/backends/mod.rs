@@ -6,6 +6,7 @@
 mod realms;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use accounts::query::{Asked, Query, Template};
 use accounts::{Found, Restrictions, UnixTime};
@@ -26,7 +27,15 @@ pub(crate) struct Backend {
     name: Box<str>,
     kind: Kind,
     health: Health,
+    /// Until when it is left alone after it kept the loop waiting for nothing.
+    resting: Option<Instant>,
 }
+
+/// A backend that needs longer than this to say that it can't be asked is left alone for a while.
+const SLOW: Duration = Duration::from_millis(20);
+/// For so many times as long as it took: a database that another program keeps locked takes at most a tenth of the
+/// loop's time, and the users of other backends wait for no more than one of its attempts.
+const REST: u32 = 10;
 
 enum Kind {
     Shadow(ShadowFile),
@@ -125,7 +134,7 @@ impl Backend {
                 Kind::Query { query: Box::new(query), shape: shape(), realm }
             }
         };
-        Ok(Self { name: printable(&config.name), kind, health: Health::default() })
+        Ok(Self { name: printable(&config.name), kind, health: Health::default(), resting: None })
     }
 
     /// Its name, fit for a log line without quotes.
@@ -165,17 +174,36 @@ impl Backend {
         service: &Name,
         wall: u64,
     ) -> (Lookup<Found>, Change) {
-        let found = self.ask(identity, service, wall);
         self.health.lookups += 1;
+        if let Some(trouble) = self.rests() {
+            self.health.failures += 1;
+            return (Lookup::Unavailable(trouble), Change::Same);
+        }
+        let start = Instant::now();
+        let found = self.ask(identity, service, wall);
+        let took = start.elapsed();
         let change = match &found {
             Lookup::Unavailable(trouble) => {
                 self.health.failures += 1;
+                if took > SLOW {
+                    self.resting = Some(start + took * REST);
+                }
                 self.note(Some(trouble.clone()), wall)
             }
             _ if self.health.trouble.is_some() => self.note(None, wall),
             _ => Change::Same,
         };
         (found, change)
+    }
+
+    /// Its trouble, while it is left alone.
+    fn rests(&mut self) -> Option<Trouble> {
+        let until = self.resting?;
+        if Instant::now() >= until {
+            self.resting = None;
+            return None;
+        }
+        self.health.trouble.clone()
     }
 
     fn ask(&mut self, identity: &Identity, service: &Name, wall: u64) -> Lookup<Found> {
@@ -231,13 +259,22 @@ impl Backend {
     /// Counts again what most accounts' hashes look like, where nothing else notices: a few milliseconds, now and
     /// then.
     pub(crate) fn take_census(&mut self) {
-        if let Kind::Sqlite { accounts, shape } = &mut self.kind
-            && let Ok(census) = accounts.census()
-            && let Some(majority) = census.majority()
-            && shape != majority
-        {
-            *shape = majority.clone();
-            accounts.set_stand_in(majority.clone());
+        match &mut self.kind {
+            Kind::Shadow(_) | Kind::Sasldb { .. } => {}
+            Kind::Sqlite { accounts, shape } => {
+                if let Some(majority) =
+                    accounts.census().ok().and_then(|all| all.majority().cloned())
+                {
+                    *shape = majority.clone();
+                    accounts.set_stand_in(majority);
+                }
+            }
+            Kind::Query { query, shape, .. } => {
+                if let Some(majority) = query.census().majority().cloned() {
+                    *shape = majority.clone();
+                    query.set_stand_in(majority);
+                }
+            }
         }
     }
 }

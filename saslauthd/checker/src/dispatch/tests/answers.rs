@@ -93,6 +93,30 @@ fn a_backend_that_comes_back_is_told() {
 }
 
 #[test]
+fn a_database_that_another_program_keeps_locked_does_not_stop_the_others() {
+    let files = Files::new();
+    let foreign = rusqlite::Connection::open(files.path("foreign")).unwrap();
+    foreign.execute_batch("CREATE TABLE users (name TEXT, hash TEXT)").unwrap();
+    let query = ipc::config::Backend {
+        name: "foreign".into(),
+        kind: BackendKind::Query {
+            path: files.path("foreign").to_str().unwrap().into(),
+            query: "SELECT hash FROM users WHERE name = %u".into(),
+        },
+    };
+    let shadow = files.shadow("shadow", &[("alice", &argon("pencil"))]);
+    let mut house = House::new(config(vec![query, shadow]));
+    assert_eq!(house.ask(&login("nobody", "pencil")), Answer::Refuse);
+    foreign.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let start = std::time::Instant::now();
+    assert_eq!(house.ask(&login("alice", "pencil")), Answer::Accept);
+    let once = start.elapsed();
+    assert_eq!(house.ask(&login("nobody", "pencil")), Answer::Unavailable);
+    (0..50).for_each(|_| assert_eq!(house.ask(&login("alice", "pencil")), Answer::Accept));
+    assert!(start.elapsed() < once * 10, "it was asked again and again");
+}
+
+#[test]
 fn no_backend_at_all_refuses_everybody() {
     let mut house = House::new(config(vec![]));
     assert_eq!(house.ask(&login("alice", "pencil")), Answer::Refuse);
