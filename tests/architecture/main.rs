@@ -8,6 +8,7 @@
 mod binaries;
 mod dependencies;
 mod files;
+mod flags;
 // The suite of whole daemons has the same needs; here only a part of them.
 #[allow(dead_code)]
 #[path = "../e2e/house.rs"]

@@ -88,7 +88,7 @@ pub fn page() -> String {
             write_text(&mut out, entry.about);
         }
     }
-    out.push_str("\n## SEE ALSO\n\nsaslauthd(8), mailauth(1)\n");
+    out.push_str("\n## SEE ALSO\n\nsaslauthd(8), mailauth(8)\n");
     out
 }
 

@@ -21,7 +21,8 @@ use lexopt::Arg;
 const USAGE: &str = "\
 usage: sasldblistusers2 [-v] [[-f] sasldb]
 \t-f sasldb\tlist this file instead of /etc/sasldb2
-\t-v\tprint the version and exit
+\t-v, --version\tprint the version and exit
+\t--help\tthis text
 ";
 
 /// `-SASL_FAIL`, Cyrus's exit status for whatever goes wrong.

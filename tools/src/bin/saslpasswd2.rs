@@ -42,7 +42,8 @@ usage: saslpasswd2 [-v] [-c [-p] [-n]] [-d] [-a appname] [-f sasldb] [-u DOM] us
 \t-f sasldb\tuse this file instead of /etc/sasldb2
 \t-a appname\taccepted and ignored
 \t-u DOM\trealm of a userid without @, instead of the host's name
-\t-v\tprint the version and exit
+\t-v, --version\tprint the version and exit
+\t--help\tthis text
 ";
 
 /// The longest password, in bytes: Cyrus's buffer.
