@@ -28,6 +28,7 @@ impl Dispatcher {
         let Some(password) = &login.password else { return Ok(()) };
         let ask = Ask {
             user: login.user_tag,
+            name: login.name_tag,
             source: login.believed(),
             peer_uid: login.peer.uid,
             password: password.reveal(),

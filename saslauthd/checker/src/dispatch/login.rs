@@ -29,6 +29,8 @@ pub(super) struct Login {
     pub(super) started_ns: u64,
     /// Under which failures are counted; 0 while it is not known.
     pub(super) user_tag: u64,
+    /// Under which its sources are known good.
+    pub(super) name_tag: u64,
     pub(super) reservation: Option<Reservation>,
     /// Whether others may wait for its tokens.
     pub(super) held: bool,
@@ -82,6 +84,7 @@ impl Login {
             serial,
             started_ns,
             user_tag: 0,
+            name_tag: 0,
             reservation: None,
             held: false,
             chain: 0,

@@ -221,6 +221,8 @@ impl Dispatcher {
                 login.identity = identity;
                 login.chain = self.chain_of(&login.identity.realm);
                 login.user_tag = self.tag(&login.identity, login.chain);
+                let Identity { user, realm } = &login.identity;
+                login.name_tag = self.limiter.name(user.as_bytes(), realm.as_bytes());
                 self.admit(login);
             }
         }

@@ -102,8 +102,10 @@ impl Dispatcher {
     }
 
     fn limits_of(&self, login: &Login) -> Value {
-        let Some(tag) = self.tag_of(login) else { return not_a_name() };
-        let figures = self.limiter.of_user(tag);
+        let identity = identity(&self.mapping, self.names, &login.login, &login.realm);
+        let Some((identity, tag)) = identity.zip(self.tag_of(login)) else { return not_a_name() };
+        let name = self.limiter.name(identity.user.as_bytes(), identity.realm.as_bytes());
+        let figures = self.limiter.of_user(tag, name);
         let left: serde_json::Map<String, Value> = figures
             .left
             .into_iter()

@@ -40,6 +40,15 @@ impl Keys {
         end(&hasher)
     }
 
+    /// One name, letter by letter. A success proves something of this name alone, and nothing of others that
+    /// [`Self::user`] counts together with it: they may be other people's.
+    pub(super) fn name(&self, user: &[u8], realm: &[u8]) -> u64 {
+        let mut hasher = self.begin(b'i', user);
+        hasher.write(realm);
+        hasher.write_usize(user.len());
+        end(&hasher)
+    }
+
     /// A source address.
     pub(super) fn source(&self, ip: IpAddr) -> SourceTags {
         let tag = |kind: u8, prefix: u32| {
@@ -144,6 +153,13 @@ mod tests {
             keys().user(long.as_bytes(), b""),
             keys().user(long.to_lowercase().as_bytes(), b"")
         );
+    }
+
+    #[test]
+    fn c4_a_name_is_told_apart_by_every_letter() {
+        assert_ne!(keys().name(b"ab", b"c"), keys().name(b"a", b"bc"));
+        assert_ne!(keys().name(b"Alice", b""), keys().name(b"alice", b""));
+        assert_eq!(keys().name(b"alice", b"x"), keys().name(b"alice", b"x"));
     }
 
     #[test]

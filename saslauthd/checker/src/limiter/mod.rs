@@ -132,9 +132,14 @@ impl Limiter {
         self.header.touch(boot_ns, wall_s);
     }
 
-    /// The tag of a user, for [`Ask`].
+    /// The tag that failures of a user are counted by, for [`Ask`].
     pub(crate) fn user(&self, user: &[u8], realm: &[u8]) -> u64 {
         self.keys.user(user, realm)
+    }
+
+    /// The tag that known-good sources of a name are kept by, for [`Ask`].
+    pub(crate) fn name(&self, user: &[u8], realm: &[u8]) -> u64 {
+        self.keys.name(user, realm)
     }
 
     /// Forgets all failures, and all digests. Known-good sources stay.
@@ -197,13 +202,13 @@ impl Limiter {
         (self.known.table().census().1, self.digests.table().census().1)
     }
 
-    /// What is left to one user.
-    pub(crate) fn of_user(&self, user: u64) -> UserFigures {
+    /// What is left to one user, and what is known of one name.
+    pub(crate) fn of_user(&self, user: u64, name: u64) -> UserFigures {
         let classes = [Class::User, Class::UserDay, Class::Repeats];
         let left = |class| Some((class, self.bucket(class)?.left(user)));
         UserFigures {
             left: classes.into_iter().filter_map(left).collect(),
-            known: self.known.count(user),
+            known: self.known.count(name),
             digests: self.digests.count(user),
         }
     }

@@ -25,6 +25,9 @@ use super::classes::Class;
 pub(crate) struct Ask<'a> {
     /// The user's tag, of [`Limiter::user`].
     pub(crate) user: u64,
+    /// The name's tag, of [`Limiter::name`]. Names that are counted together may be several people's, and one of
+    /// them must not make a source known good for another.
+    pub(crate) name: u64,
     /// The mail client's address, when it counts.
     pub(crate) source: Option<IpAddr>,
     /// The uid of the mail server.
@@ -51,6 +54,7 @@ pub(crate) enum Reserved {
 pub(crate) struct Reservation {
     charged: [Option<Busy>; MOST],
     user: u64,
+    name: u64,
     place: u64,
     pair: Option<u64>,
     digest: u64,
@@ -113,10 +117,13 @@ impl Limiter {
             return;
         }
         self.give_back(&reservation);
-        if let (Some(pair), Some(bucket)) = (reservation.pair, self.bucket(Class::Pair)) {
+        // From a known-good source the pair isn't asked; what others fail there under the same tag stays counted.
+        if let (Some(pair), Some(bucket), false) =
+            (reservation.pair, self.bucket(Class::Pair), reservation.known)
+        {
             bucket.fill(pair);
         }
-        self.known.add(reservation.user, reservation.place);
+        self.known.add(reservation.name, reservation.place);
         self.digests.remove(reservation.user, reservation.digest);
     }
 
@@ -140,10 +147,11 @@ impl Limiter {
         Reservation {
             charged: [None; MOST],
             user: ask.user,
+            name: ask.name,
             place,
             pair: source.map(|tags| self.keys.pair(ask.user, tags.host)),
             digest: self.keys.password(ask.user, ask.password),
-            known: self.on && self.known.has(ask.user, place),
+            known: self.on && self.known.has(ask.name, place),
             repeat: false,
         }
     }
@@ -157,7 +165,7 @@ impl Limiter {
             return [Some(user), Some(user_day), peer, None, None, None, None, None];
         };
         if reservation.known {
-            let own = self.keys.pair(ask.user, reservation.place);
+            let own = self.keys.pair(ask.name, reservation.place);
             let (minutes, day) = (Busy(Class::KnownGood, own), Busy(Class::UserDay, own));
             return [Some(minutes), Some(day), None, None, None, None, None, None];
         }

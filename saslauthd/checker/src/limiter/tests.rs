@@ -51,9 +51,10 @@ fn attempt(
     password: &[u8],
     end: fn(&Limiter, Reservation),
 ) -> bool {
+    let name = limiter.name(user.as_bytes(), b"");
     let user = limiter.user(user.as_bytes(), b"");
     let source = source.map(|ip| ip.parse().unwrap());
-    match limiter.reserve(Ask { user, source, peer_uid: 101, password }) {
+    match limiter.reserve(Ask { user, name, source, peer_uid: 101, password }) {
         Reserved::Taken(reservation) => {
             end(limiter, reservation);
             true
@@ -72,7 +73,8 @@ fn m2_a_thousand_guesses_at_once_try_no_more_than_the_burst() {
     let mut held = Vec::new();
     for number in 0..1000u64 {
         let password = &number.to_le_bytes();
-        let ask = Ask { user, source: "192.0.2.1".parse().ok(), peer_uid: 1, password };
+        let source = "192.0.2.1".parse().ok();
+        let ask = Ask { user, name: 1, source, peer_uid: 1, password };
         if let Reserved::Taken(reservation) = limiter.reserve(ask) {
             held.push(reservation);
         }
@@ -193,6 +195,20 @@ fn a_lying_mail_server_that_knows_the_good_addresses_has_a_days_bound_for_each()
 }
 
 #[test]
+fn who_is_counted_together_with_a_user_makes_no_source_known_good_for_him() {
+    let mut limiter = limiter();
+    let source = Some("192.0.2.1");
+    let own = |limiter: &mut Limiter| attempt(limiter, "ALICE", source, b"own", Limiter::accepted);
+    assert!(own(&mut limiter));
+    let mut tried = 0;
+    for number in 0..200u64 {
+        tried += usize::from(guess(&mut limiter, "alice", source, number));
+        assert!(own(&mut limiter), "and no failure of another's counts against one who is known");
+    }
+    assert_eq!(tried, 5, "the pair's burst, which no success fills again");
+}
+
+#[test]
 fn success_fills_the_pair_and_neither_source_nor_user() {
     let mut limiter = limiter();
     // An attacker with an account of its own in between.
@@ -255,11 +271,11 @@ fn an_operator_can_reset() {
     assert_eq!(tries(&mut limiter, None), 10);
     let user = limiter.user(b"A", b"");
     assert_eq!(
-        limiter.of_user(user).left,
+        limiter.of_user(user, 1).left,
         [(Class::User, 0), (Class::UserDay, 90), (Class::Repeats, 60)]
     );
     limiter.reset_user(user);
-    assert_eq!(limiter.of_user(user).digests, 0);
+    assert_eq!(limiter.of_user(user, 1).digests, 0);
     assert_eq!(tries(&mut limiter, None), 10);
     limiter.reset_all();
     let spray = |limiter: &mut Limiter| {
