@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::b_passwords::add_rows;
+use crate::accounts::add_rows;
 use crate::events::{Try, ask_all};
 use crate::house::{Plan, ready};
 
@@ -154,6 +154,7 @@ fn is_fit(stored: &[u8]) -> bool {
     !stored.iter().any(|byte| matches!(byte, 0 | b':' | b'\n'))
         && digits.unwrap_or(0) < 20_000
         && !text.starts_with("$sha1$-")
+        && (!stored.starts_with(b"_") || stored.get(3..5).is_none_or(|count| count == b".."))
         && !(is_sun && digits.unwrap_or(0) > 2)
         && !(text.starts_with("$2")
             && !["$03$", "$04$", "$00$"].iter().any(|cost| text.contains(cost)))

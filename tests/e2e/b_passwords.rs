@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use harness::Sandbox;
 use harness::accounts::crypt;
 use harness::sasldb::load;
 
+use crate::accounts::{add_rows, sqlite};
 use crate::events::{Ear, Try, ask_all};
 use crate::house::{House, LOGIN, PASSWORD, Plan, ready};
 use crate::visitors::Visitors;
@@ -31,16 +31,6 @@ const SETTINGS: [&str; 13] = [
     "_J9..abcd",
     "ab",
 ];
-
-/// Appends rows of name and password field, any bytes, to a sandbox's shadow.
-pub(crate) fn add_rows(sandbox: &Sandbox, rows: &[(String, Vec<u8>)]) {
-    let path = sandbox.path().join("etc/shadow");
-    let mut shadow = std::fs::read(&path).unwrap();
-    for (name, field) in rows {
-        shadow.extend([name.as_bytes(), b":", field, b":19000:0:99999:7:::\n"].concat());
-    }
-    std::fs::write(&path, shadow).unwrap();
-}
 
 /// A house with these rows in its shadow.
 fn with_rows(plan: Plan, rows: &[(String, Vec<u8>)]) -> Option<House> {
@@ -171,13 +161,6 @@ fn b2_an_empty_hash_is_no_password_in_any_store() {
         assert_eq!(ear.next(&house).get("reason"), "no-password", "{name}");
     }
     assert_eq!(house.visit(), "OK");
-}
-
-/// Runs statements with SQLite's own shell.
-pub(crate) fn sqlite(path: &std::path::Path, sql: &str) -> String {
-    let ran = std::process::Command::new("sqlite3").arg(path).arg(sql).output().expect("sqlite3");
-    assert!(ran.status.success(), "{sql}: {}", String::from_utf8_lossy(&ran.stderr));
-    String::from_utf8_lossy(&ran.stdout).trim_end().to_owned()
 }
 
 #[test]

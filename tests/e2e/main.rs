@@ -14,9 +14,12 @@
 mod a_outage;
 mod a_slots;
 mod a_wire;
+mod accounts;
 mod b_crypt;
+mod b_names;
 mod b_passwords;
 mod b_shadow;
+mod c_sql;
 mod activation;
 mod events;
 mod f_sockets;
