@@ -348,9 +348,9 @@ impl House {
                     }
                 }
             }
-            FromChild::WantLog => self.tell_log(),
+            FromChild::WantLog if role == Role::Checker => self.tell_log(),
             FromChild::Event(event) => self.note_event(role, event),
-            FromChild::Refused(_) | FromChild::Alive => {}
+            FromChild::WantLog | FromChild::Refused(_) | FromChild::Alive => {}
         }
     }
 

@@ -14,6 +14,7 @@ use sys::identity::{self, AccountFiles, Identity};
 
 use super::process::Role;
 use crate::config::plan::Plan;
+use crate::config::sections::Top;
 
 /// The identities of both children; `None` keeps the parent's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +34,9 @@ impl Identities {
             return Ok(Self { warnings: vec![warning.into()], ..Self::default() });
         }
         let mut identities = Self::default();
-        let listener = accounts.identity(&plan.listener_user, &[])?;
-        let checker = accounts.identity(&plan.checker_user, &[])?;
+        let usual = Top::default();
+        let listener = look_up(accounts, &plan.listener_user, &usual.listener_user.value)?;
+        let checker = look_up(accounts, &plan.checker_user, &usual.checker_user.value)?;
         let mut missing = Vec::new();
         let mut spare = accounts.transient(2)?.into_iter();
         let mut or_spare = |found: Option<Identity>, name: &str| {
@@ -98,6 +100,21 @@ impl Identities {
         checker.groups.sort_unstable();
         checker.groups.dedup();
         Ok(())
+    }
+}
+
+/// A user that the administrator named must be there, or a slip of the pen would choose who reads passwords. Our usual
+/// ones may be missing.
+fn look_up(accounts: &AccountFiles, name: &str, usual: &str) -> sys::Result<Option<Identity>> {
+    let refuse = |why| Err(sys::Error::Unsafe { path: "/etc/passwd".into(), why });
+    match accounts.identity(name, &[])? {
+        None if name != usual => refuse(format!(
+            "there is no user {name}, which the configuration names; saslauthd --create-users makes it"
+        )),
+        Some(found) if found.uid == 0 || found.gid == 0 => refuse(format!(
+            "user {name} is root or in its group; give the process a user of its own"
+        )),
+        found => Ok(found),
     }
 }
 

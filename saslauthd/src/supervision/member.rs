@@ -11,6 +11,11 @@ use sys::children::Exit;
 use super::process::{Fault, Process, Role};
 use super::pulse::Pulse;
 
+/// Most messages of one child in [`PERIOD`]: far more than its channel holds, so that a parent that was stopped for a
+/// while can catch up, and few enough to hear before anything else is due.
+const MOST_HEARD: u32 = 2_000;
+const PERIOD: Duration = Duration::from_secs(1);
+
 /// One place.
 pub struct Member {
     /// Which child.
@@ -21,6 +26,8 @@ pub struct Member {
     pub process: Option<Process>,
     starts: u32,
     last_words: Option<String>,
+    /// Since when messages are counted, and how many came.
+    heard: (Instant, u32),
 }
 
 /// How a member's process ended.
@@ -34,7 +41,14 @@ pub struct Ended {
 impl Member {
     /// An empty place, to be filled now.
     pub fn new(role: Role, now: Instant) -> Self {
-        Self { role, pulse: Pulse::new(now), process: None, starts: 0, last_words: None }
+        Self {
+            role,
+            pulse: Pulse::new(now),
+            process: None,
+            starts: 0,
+            last_words: None,
+            heard: (now, 0),
+        }
     }
 
     /// The process runs.
@@ -54,6 +68,10 @@ impl Member {
     pub fn hear(&mut self, now: Instant) -> Option<FromChild> {
         let process = self.process.as_mut()?;
         match process.hear() {
+            Ok(Some(_)) if self.is_flooding(now) => {
+                self.end(&Fault::Flood);
+                None
+            }
             Ok(Some(message)) => {
                 self.note(&message, now);
                 Some(message)
@@ -64,6 +82,16 @@ impl Member {
                 None
             }
         }
+    }
+
+    /// Counts a message. A child that was taken over must not keep the parent listening to it alone.
+    fn is_flooding(&mut self, now: Instant) -> bool {
+        let (since, count) = &mut self.heard;
+        if now.saturating_duration_since(*since) >= PERIOD {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count > MOST_HEARD
     }
 
     fn note(&mut self, message: &FromChild, now: Instant) {
@@ -85,7 +113,9 @@ impl Member {
         let Some(process) = &self.process else { return };
         process.kill();
         // A channel that broke because the child ended is no reason of its own.
-        if matches!(why, Fault::Malformed(_) | Fault::Accused | Fault::TooLong) || is_stuck(why) {
+        let is_its_own =
+            matches!(why, Fault::Malformed(_) | Fault::Accused | Fault::TooLong | Fault::Flood);
+        if is_its_own || is_stuck(why) {
             self.last_words.get_or_insert_with(|| format!("it {why}"));
         }
         self.pulse.ending_after(Instant::now());
@@ -133,4 +163,22 @@ fn is_stuck(why: &Fault) -> bool {
 
 fn describe(exit: Exit) -> String {
     format!("it ended by {exit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_too_much_in_a_moment_floods_and_who_says_it_in_an_hour_does_not() {
+        let start = Instant::now();
+        let mut member = Member::new(Role::Listener, start);
+        assert_eq!((0..MOST_HEARD).filter(|_| member.is_flooding(start)).count(), 0);
+        assert!(member.is_flooding(start));
+        let mut member = Member::new(Role::Listener, start);
+        for second in 0..3600 {
+            let now = start + Duration::from_secs(second);
+            assert!((0..10).all(|_| !member.is_flooding(now)), "at {second} s");
+        }
+    }
 }

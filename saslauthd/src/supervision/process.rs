@@ -83,6 +83,8 @@ pub enum Fault {
     Channel(io::Error),
     /// The message does not fit into a packet; the fault is ours.
     TooLong,
+    /// It says more than anybody has to say, and would keep the parent from everything else.
+    Flood,
 }
 
 impl std::fmt::Display for Fault {
@@ -93,6 +95,7 @@ impl std::fmt::Display for Fault {
             Self::Accused => out.write_str("sent a malformed message to the other child"),
             Self::Channel(e) => write!(out, "does not read its channel: {e}"),
             Self::TooLong => out.write_str("would have to be told more than fits into a message"),
+            Self::Flood => out.write_str("sent more messages than it may"),
         }
     }
 }
