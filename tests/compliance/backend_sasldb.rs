@@ -98,6 +98,8 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
     ("long-value", "alice/mailhost/secret1", "OK"),
     ("two-properties", "alice/mailhost/secret1", "OK"),
     ("two-properties", "alice/mailhost/other", "NO"),
+    ("plain-secret", "old/mailhost/secret1", "NO"),
+    ("plain-secret", "old/mailhost/secret2", "NO"),
     ("getpwent", "in-passwd//secret1", "OK"),
     ("getpwent", "in-passwd//secret2", "NO Incorrect password"),
     ("getpwent", "in-shadow//secret1", "NO Incorrect password"),
@@ -145,6 +147,10 @@ fn set_up(subject: Subject) -> io::Result<Bench> {
     })
 }
 
+/// As the converter of SASL 1 leaves it: salt, NUL, MD5 of the salt, `sasldb` and `secret1`.
+const PLAIN_SECRET: &[u8] =
+    b"ABCDEFGHIJKLMNOP\0\xd8\x0d\xf3\x74\x06\xb9\x5f\x61\x53\xea\x33\x96\x40\xb2\x2b\xed";
+
 /// Puts the file where the daemon looks, by a rename, as a careful administrator would.
 fn place(house: &Sandbox, file: &str) -> io::Result<()> {
     let target = house.path().join("etc/sasldb2");
@@ -163,6 +169,9 @@ fn place(house: &Sandbox, file: &str) -> io::Result<()> {
         }
         "long-value" => {
             house.load_sasldb(&[alice, (b"long\0mailhost\0userPassword", &[b'x'; 1000])])
+        }
+        "plain-secret" => {
+            house.load_sasldb(&[(b"old\0mailhost\0cmusaslsecretPLAIN", PLAIN_SECRET)])
         }
         "two-properties" => house.load_sasldb(&[
             (b"alice\0mailhost\0aaa", &b"other"[..]),

@@ -21,13 +21,20 @@ fn plain(text: &str) -> String {
     if lower.contains("usage:") || lower.contains("usage\n") {
         return "<usage>".to_owned();
     }
-    if lower.contains("version") || lower.contains("authentication mechanisms:") {
+    if lower.contains("version") || lower.contains("authentication mechanisms:") || is_version(text)
+    {
         return "<version>".to_owned();
     }
     // Berkeley DB talks on its own; what it says is no promise of the program.
     let lines = text.lines().filter(|line| !line.starts_with("BDB"));
     let lines: Vec<&str> = lines.map(without_ident).collect();
     lines.join("\n")
+}
+
+/// A single line of a program's name and a number with dots.
+fn is_version(text: &str) -> bool {
+    let number = text.trim_end().split_once(' ').map(|(_, number)| number).unwrap_or_default();
+    number.contains('.') && number.chars().all(|it| it.is_ascii_digit() || it == '.')
 }
 
 /// A line without syslog's `saslauthd[123] :` before it.

@@ -1,7 +1,7 @@
 //! What every suite of this package stands on: sandboxes, accounts, daemons, probes and loud skips.
 //!
 //! Runs in test binaries only, as root, and gives each test a house of its own: private mount and host name,
-//! own `/etc`, `/run` and `/dev/log`. The host's account files are never read and never changed. It links no
+//! own `/etc`, `/run`, `/var/lib` and `/dev/log`. The host's account files are never read and never changed. It links no
 //! crate of the daemon except the codecs of the public sockets, so that a test can't agree with a bug.
 
 pub mod accounts;

@@ -1,4 +1,4 @@
-//! A private house for one test: own mount and host name, own `/etc`, `/run`, `/dev/log` and sasldb.
+//! A private house for one test: own mount and host name, own `/etc`, `/run`, `/var/lib`, `/dev/log` and sasldb.
 //!
 //! A holder process keeps the namespaces; programs enter them through `nsenter`. What lies in the sandbox's
 //! directory outside is the same inode inside, so a test connects to a socket without entering. Dropping the
@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,6 +31,7 @@ mkdir "$house/dev/pts" "$house/dev/shm"
 mount --rbind /dev/pts "$house/dev/pts"
 chmod 1777 "$house/dev/shm"
 ln -s /proc/self/fd "$house/dev/fd"
+mount --bind "$house/lib" /var/lib
 while [ $# -gt 0 ]; do mount --rbind "$1" "$2"; shift 2; done
 mount --bind "$house/run" /run
 mount --rbind "$house/dev" /dev
@@ -88,7 +90,7 @@ impl Plan {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         let dir = tempfile::Builder::new().prefix("house").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        for name in ["etc", "run", "dev", "tmp", "run/saslauthd", "run/systemd"] {
+        for name in ["etc", "run", "dev", "tmp", "lib", "run/saslauthd", "run/systemd"] {
             fs::create_dir(dir.path().join(name))?;
         }
         std::os::unix::fs::symlink("/run", dir.path().join("var-run"))?;
@@ -98,7 +100,9 @@ impl Plan {
         write_accounts(&dir.path().join("etc"), &self.accounts)?;
         let syslog = Syslog::listen(&dir.path().join("dev/log"))?;
         let holder = hold(dir.path(), &self.binds)?;
-        let namespace = Namespace(fs::read_link(format!("/proc/{}/ns/mnt", holder.id()))?);
+        let own = format!("/proc/{}/ns/mnt", holder.id());
+        let namespace =
+            Namespace { name: fs::read_link(&own)?, _open: Arc::new(fs::File::open(&own)?) };
         Ok(Sandbox { dir, holder, namespace, syslog })
     }
 }
@@ -123,7 +127,8 @@ impl Sandbox {
         Plan::default().accounts(accounts).start()
     }
 
-    /// Its directory as the test sees it; inside, `etc` is `/etc`, `run` is `/run`, the rest is at this path.
+    /// Its directory as the test sees it; inside, `etc` is `/etc`, `run` is `/run`, `lib` is
+    /// `/var/lib`, the rest is at this path.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -182,8 +187,13 @@ impl Sandbox {
 }
 
 /// The private mount namespace, by which the processes of a sandbox are told from all others.
+///
+/// The open file keeps the kernel from giving its number to another namespace while members are looked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Namespace(PathBuf);
+pub(crate) struct Namespace {
+    name: PathBuf,
+    _open: Arc<fs::File>,
+}
 
 impl Namespace {
     /// The members that run an executable whose file name begins with `name`, lowest id first.
@@ -202,7 +212,9 @@ impl Namespace {
         entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_string_lossy().parse().ok())
-            .filter(|pid| fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|ns| ns == self.0))
+            .filter(|pid| {
+                fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|ns| ns == self.name)
+            })
             .collect()
     }
 }

@@ -36,10 +36,8 @@ pub fn converse(
         if !screen.shows(prompt.as_bytes()) {
             break;
         }
-        if !prompt.is_empty() {
-            // A program prompts first and stops the echo then, dropping what was typed in between.
-            wait_for(SETTLED, || sandbox.processes("sasl").into_iter().any(echo_is_off));
-        }
+        // A program prompts first and stops the echo then, dropping what was typed in between.
+        wait_for(SETTLED, || sandbox.processes("sasl").into_iter().any(echo_is_off));
         keys.write_all(answer.as_bytes())?;
         keys.flush()?;
     }
