@@ -85,7 +85,7 @@ impl Checker {
         self.stopping.get() && self.channels.borrow().is_empty()
     }
 
-    /// What follows every event: answers go out, the log is written, the clock is set.
+    /// What follows every event: the log is written, answers go out, the clock is set.
     fn turn(&self) {
         let mut core = self.core.borrow_mut();
         let channels = self.channels.borrow();
@@ -96,11 +96,12 @@ impl Checker {
                 touched.insert(origin);
             }
         }
-        for channel in touched.iter().filter_map(|origin| channels.get(origin)) {
-            channel.flush();
-        }
+        // First the log, then the answers: when a client has its answer, the event is written.
         if core.log().flush() {
             self.say(&FromChild::WantLog);
+        }
+        for channel in touched.iter().filter_map(|origin| channels.get(origin)) {
+            channel.flush();
         }
         if core.next_due() < self.armed_ns.get() {
             self.rearm.notify_one();

@@ -33,9 +33,9 @@ pub(crate) struct Backend {
 
 /// A backend that needs longer than this to say that it can't be asked is left alone for a while.
 const SLOW: Duration = Duration::from_millis(20);
-/// For so many times as long as it took: a database that another program keeps locked takes at most a tenth of the
-/// loop's time, and the users of other backends wait for no more than one of its attempts.
-const REST: u32 = 10;
+/// For so many times as long as it took: a database that another program keeps locked takes at most a quarter of the
+/// loop's time, users of other backends wait for no more than one of its attempts, and it is back in a second.
+const REST: u32 = 3;
 
 enum Kind {
     Shadow(ShadowFile),
@@ -155,6 +155,11 @@ impl Backend {
     /// How it has been.
     pub(crate) fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Whether one account may have several names that nobody here knows to be one.
+    pub(crate) fn has_aliases(&self) -> bool {
+        matches!(self.kind, Kind::Query { .. })
     }
 
     /// What a realm means to it.

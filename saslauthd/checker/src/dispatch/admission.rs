@@ -1,7 +1,10 @@
 //! Who may try a password now: the limiter's tokens, and the wait for those that others hold.
 
+use credentials::Entry;
+
 use super::Dispatcher;
 use super::login::Login;
+use crate::backends::Backend;
 use crate::limiter::{Ask, Busy, Reserved};
 use crate::log::Outcome;
 
@@ -43,8 +46,27 @@ impl Dispatcher {
         }
     }
 
+    /// Takes the tokens of an account that may have been found under one name of many.
+    pub(super) fn charge_account(
+        &mut self,
+        login: &mut Login,
+        backend: usize,
+        found: &Entry,
+    ) -> Result<(), Busy> {
+        let has_aliases = self.backends.get(backend).is_some_and(Backend::has_aliases);
+        let counts = has_aliases && !found.verifier.is_stand_in();
+        let Some(tokens) = login.reservation.as_mut().filter(|_| counts) else { return Ok(()) };
+        if !login.held {
+            return self.limiter.charge_account(tokens, &found.generation.0);
+        }
+        tokens.charged().for_each(|busy| self.waiting.release(busy));
+        let charged = self.limiter.charge_account(tokens, &found.generation.0);
+        self.waiting.hold(tokens);
+        charged
+    }
+
     /// The password is not looked at, so that a right one is refused as a wrong one is.
-    fn throttle(&mut self, busy: Busy, mut login: Box<Login>) {
+    pub(super) fn throttle(&mut self, busy: Busy, mut login: Box<Login>) {
         self.limiter.note_throttled(busy);
         self.totals.throttled += 1;
         login.throttled = Some(busy.0.as_str());

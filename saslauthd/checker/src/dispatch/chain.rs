@@ -56,6 +56,10 @@ impl Dispatcher {
         if let Some(complaint) = complaint {
             self.log.say(Level::Error, format_args!("{complaint}"));
         }
+        if let Err(busy) = self.charge_account(&mut login, backend, &entry) {
+            self.throttle(busy, login);
+            return Step::Over;
+        }
         let verifier = entry.verifier;
         let asked = Asked {
             backend,

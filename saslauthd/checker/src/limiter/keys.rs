@@ -49,6 +49,11 @@ impl Keys {
         end(&hasher)
     }
 
+    /// An account by its stored record, whatever names lead to it.
+    pub(super) fn account(&self, record: &[u8; 16]) -> u64 {
+        end(&self.begin(b'a', record))
+    }
+
     /// A source address.
     pub(super) fn source(&self, ip: IpAddr) -> SourceTags {
         let tag = |kind: u8, prefix: u32| {

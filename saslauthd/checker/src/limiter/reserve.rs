@@ -53,6 +53,8 @@ pub(crate) enum Reserved {
 #[must_use]
 pub(crate) struct Reservation {
     charged: [Option<Busy>; MOST],
+    /// Of accounts that were found under this name.
+    accounts: Vec<Busy>,
     user: u64,
     name: u64,
     place: u64,
@@ -73,7 +75,7 @@ impl Reservation {
 
     /// The buckets that gave a token.
     pub(crate) fn charged(&self) -> impl Iterator<Item = Busy> {
-        self.charged.into_iter().flatten()
+        self.charged.into_iter().flatten().chain(self.accounts.iter().copied())
     }
 }
 
@@ -102,6 +104,33 @@ impl Limiter {
             return Reserved::Throttled(busy);
         }
         Reserved::Taken(reservation)
+    }
+
+    /// Takes tokens of the account that was found as well, by the digest of its stored record: an operator's query
+    /// may find one account under any number of names, each with tokens of its own.
+    ///
+    /// # Errors
+    /// The bucket that has none; the password may not be tried, then.
+    pub(crate) fn charge_account(
+        &self,
+        reservation: &mut Reservation,
+        record: &[u8; 16],
+    ) -> Result<(), Busy> {
+        let is_apart = reservation.known && reservation.pair.is_some();
+        if !self.on || reservation.repeat || is_apart {
+            return Ok(());
+        }
+        let account = self.keys.account(record);
+        for class in [Class::User, Class::UserDay] {
+            let busy = Busy(class, account);
+            if !self.take(busy) {
+                // What was not tried must not become a wrong password whose repetition is free.
+                reservation.repeat = true;
+                return Err(busy);
+            }
+            reservation.accounts.push(busy);
+        }
+        Ok(())
     }
 
     /// Counts a request that was refused for want of tokens.
@@ -146,6 +175,7 @@ impl Limiter {
         let place = source.map_or_else(|| self.keys.peer(ask.peer_uid), |tags| tags.place);
         Reservation {
             charged: [None; MOST],
+            accounts: Vec::new(),
             user: ask.user,
             name: ask.name,
             place,

@@ -69,7 +69,7 @@ impl Log {
 
     /// Takes what the parent hands over for this log.
     pub(crate) fn hand_over(&mut self, descriptor: OwnedFd) {
-        match &self.target {
+        match &mut self.target {
             Target::Stderr(feeder) => feeder.direct_to(descriptor.into()),
             _ => self.target = Target::Socket(descriptor),
         }

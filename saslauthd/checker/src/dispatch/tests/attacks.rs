@@ -208,3 +208,30 @@ fn c1_sql_in_every_field_is_an_unknown_user() {
         }
     }
 }
+
+#[test]
+fn c4_all_names_of_one_account_share_its_limit() {
+    let files = Files::new();
+    let path = files.path("mail.db");
+    let table = rusqlite::Connection::open(&path).unwrap();
+    table.execute_batch("CREATE TABLE users (email TEXT, hash TEXT)").unwrap();
+    table.execute("INSERT INTO users VALUES ('alice@x.org', ?1)", [argon("pencil")]).unwrap();
+    let query = "SELECT hash FROM users WHERE email = %u OR email = %u || '@' || %r".into();
+    let kind = BackendKind::Query { path: path.to_str().unwrap().into(), query };
+    let mut house = House::new(config(vec![Backend { name: "mail".into(), kind }]));
+    for number in 0..40 {
+        let realm = format!("r{number}");
+        let guess = format!("guess{number}");
+        for _ in 0..2 {
+            assert_eq!(house.ask(&login("alice@x.org", &guess).realm(&realm)), Answer::Refuse);
+        }
+    }
+    assert_eq!(house.hashed(), 20, "ten guesses, each twice");
+    assert_eq!(house.ask(&login("alice@x.org", "pencil").realm("x")), Answer::Refuse);
+    assert!(house.event().contains(" throttled=user "));
+    house.pass(200 * SECOND);
+    for number in 0..40 {
+        let realm = format!("s{number}");
+        assert_eq!(house.ask(&login("alice@x.org", "pencil").realm(&realm)), Answer::Accept);
+    }
+}
