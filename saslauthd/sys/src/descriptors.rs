@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::{Error, Result};
 
@@ -148,6 +149,16 @@ pub fn set_blocking(fd: impl AsFd) -> io::Result<()> {
     change_flags(fd, |flags| flags - OFlag::O_NONBLOCK)
 }
 
+/// Whether a write would go through now without waiting: of a page to a pipe, of a little to a socket or a terminal.
+pub fn is_writable(fd: impl AsFd) -> io::Result<bool> {
+    let mut polled = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    match nix::poll::poll(&mut polled, PollTimeout::ZERO) {
+        Ok(count) => Ok(count > 0),
+        Err(nix::errno::Errno::EINTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn change_flags(fd: impl AsFd, change: impl FnOnce(OFlag) -> OFlag) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(change(flags)))?;
@@ -174,6 +185,17 @@ mod tests {
             close_strays(&[]).unwrap();
             assert_eq!(open_descriptors().unwrap(), [0, 1, 2]);
         });
+    }
+
+    #[test]
+    fn a_full_pipe_is_not_writable() {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        set_nonblocking(&writer).unwrap();
+        assert!(is_writable(&writer).unwrap());
+        while nix::unistd::write(&writer, &[0; 4096]).is_ok() {}
+        assert!(!is_writable(&writer).unwrap());
+        nix::unistd::read(&reader, &mut [0; 4096]).unwrap();
+        assert!(is_writable(&writer).unwrap());
     }
 
     #[test]
