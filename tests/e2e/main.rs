@@ -28,5 +28,7 @@ mod f_processes;
 mod f_sockets;
 mod faults;
 mod house;
+mod limits;
 mod process;
+mod records;
 mod visitors;
