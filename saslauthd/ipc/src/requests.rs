@@ -128,6 +128,9 @@ const VERIFY: u8 = 1;
 const UNREADABLE: u8 = 2;
 const ANSWER: u8 = 1;
 
+/// More than what any frame holds besides names and passwords.
+const OVERHEAD: usize = 128;
+
 /// Bytes on their way out, wiped when they are dropped or sent.
 #[derive(Default)]
 pub struct Outgoing(Vec<u8>);
@@ -135,7 +138,11 @@ pub struct Outgoing(Vec<u8>);
 impl Outgoing {
     /// Appends a login.
     pub fn verify(&mut self, request: &Verify) {
-        let start = self.open(VERIFY);
+        let fields = request.login.as_bytes().len()
+            + request.password.reveal().len()
+            + request.service.as_bytes().len()
+            + request.realm.as_bytes().len();
+        let start = self.open(VERIFY, fields);
         self.0.extend_from_slice(&request.id.to_le_bytes());
         self.0.extend_from_slice(&request.socket.to_le_bytes());
         self.peer(request.peer);
@@ -156,7 +163,7 @@ impl Outgoing {
 
     /// Appends the note of an unreadable request.
     pub fn unreadable(&mut self, note: &Unreadable) {
-        let start = self.open(UNREADABLE);
+        let start = self.open(UNREADABLE, 0);
         self.0.extend_from_slice(&note.socket.to_le_bytes());
         self.peer(note.peer);
         let place = Fault::ALL.iter().position(|fault| *fault == note.fault);
@@ -166,7 +173,7 @@ impl Outgoing {
 
     /// Appends an answer.
     pub fn answer(&mut self, answered: Answered) {
-        let start = self.open(ANSWER);
+        let start = self.open(ANSWER, 0);
         self.0.extend_from_slice(&answered.id.to_le_bytes());
         self.0.push(match answered.answer {
             Answer::Accept => 1,
@@ -197,7 +204,20 @@ impl Outgoing {
         self.0.truncate(rest);
     }
 
-    fn open(&mut self, tag: u8) -> usize {
+    /// Grows without leaving a copy of a password behind in freed memory, as a vector by itself would.
+    fn make_room(&mut self, more: usize) {
+        let wanted = self.0.len() + more;
+        if wanted > self.0.capacity() {
+            let mut larger = Vec::with_capacity(wanted.next_power_of_two());
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            self.0 = larger;
+        }
+    }
+
+    /// Begins a frame that will hold `fields` bytes of names and passwords.
+    fn open(&mut self, tag: u8, fields: usize) -> usize {
+        self.make_room(fields + OVERHEAD);
         let start = self.0.len();
         self.0.extend_from_slice(&[0, 0, 0, 0, tag]);
         start
