@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::peer;
+use zeroize::Zeroize;
 
 /// When an answered client is looked at, after the look before.
 const LOOKS: [Duration; 4] = [
@@ -140,7 +141,11 @@ fn stays(leaving: &mut Leaving, scratch: &mut [u8], now: Instant) -> bool {
     loop {
         match peer::receive(&leaving.client, scratch) {
             Ok(0) => return false,
-            Ok(count) => leaving.junk += count,
+            Ok(count) => {
+                leaving.junk += count;
+                // It may be the very request, password and all.
+                scratch.get_mut(..count).unwrap_or_default().zeroize();
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(_) => return false,
