@@ -31,7 +31,7 @@ settings! {
         /// The control socket. By default `control` in the run directory.
         control: Option<At<AbsolutePath>> = None,
         /// The backends that are asked, in this order: names of `[backend.NAME]` sections. `sqlite`, `sasldb`, `shadow`
-        /// and `getpwent` (Cyrus's name for shadow) need no section. The first that knows the user decides.
+        /// and `getpwent` (Cyrus's name for shadow) need no section. Each is tried until one accepts.
         chain: At<Vec<At<String>>> = vec![At::from("sqlite".to_owned())].into(),
     }
 }
