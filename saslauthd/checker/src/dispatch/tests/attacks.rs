@@ -1,5 +1,6 @@
 //! What attackers try.
 
+use ipc::config::{Backend, BackendKind};
 use protocol::Answer;
 
 use super::house::*;
