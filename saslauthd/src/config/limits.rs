@@ -27,7 +27,8 @@ settings! {
         network_wide: Rate = Rate::new(180, 90, 60),
         /// One user from all addresses together that never logged in as that user: guessing from many addresses.
         user: Rate = Rate::new(10, 6, 60),
-        /// The same in a day. NIST SP 800-63B allows at most 100 consecutive failures on an account.
+        /// The same in a day. NIST SP 800-63B allows at most 100 consecutive failures on an account. Each
+        /// address that is known good for the user has as much of its own.
         user_day: Rate = Rate::new(100, 100, 86_400),
         /// One user from an address that logged in as that user before. It has a limit of its own, so that guessers
         /// elsewhere never lock the owner out.
