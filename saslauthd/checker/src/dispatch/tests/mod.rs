@@ -3,4 +3,5 @@
 mod answers;
 mod attacks;
 mod house;
+mod overload;
 mod remembering;
