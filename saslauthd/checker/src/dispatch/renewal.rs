@@ -59,7 +59,8 @@ impl Renewals {
             .making
             .values()
             .any(|other| (other.backend, other.account) == (record.backend, record.account));
-        if under_way || self.making.len() >= MOST_RENEWALS || !needs_upgrade(verifier, &settings) {
+        let is_due = needs_upgrade(verifier, &settings) && verifier.compares_all_of(&password);
+        if under_way || self.making.len() >= MOST_RENEWALS || !is_due {
             return None;
         }
         self.making.insert(ticket, record);

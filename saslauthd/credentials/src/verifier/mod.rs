@@ -187,6 +187,12 @@ impl Verifier {
         }
     }
 
+    /// Whether a password that agreed is the whole of what was once set: not where only its beginning was compared, or
+    /// all that is compared of a longer one. A new hash of such a password would lock out who types the rest.
+    pub fn compares_all_of(&self, password: &Password) -> bool {
+        !self.may_truncate() || password.reveal().len() < self.compared_bytes()
+    }
+
     fn new(form: Form, policy: &Policy) -> Result<Self, Reason> {
         let mut verifier = Self::unpoliced(form);
         policy.admit(verifier.scheme, verifier.cost)?;

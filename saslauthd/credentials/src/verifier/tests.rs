@@ -174,13 +174,18 @@ fn b6_what_a_scheme_would_cut_is_refused() {
         assert_eq!(compare(&sha, [b'A'; 512]), Verdict::Refuse(Reason::PasswordTooLong));
         assert_eq!(compare(&sha, [b'A'; 8192]), Verdict::Refuse(Reason::PasswordTooLong));
     }
-    let compat = Policy { long_passwords: LongPasswords::Truncate, ..open() };
+    let truncate = Policy { long_passwords: LongPasswords::Truncate, ..open() };
     let compat = |stored: &[u8], length| {
-        let verifier = Verifier::parse(stored, &compat).expect("parses");
+        let verifier = Verifier::parse(stored, &truncate).expect("parses");
         verifier.compare(&password(vec![b'A'; length]), &mut Scratch::new())
     };
     assert!(matches!(compat(&bcrypt, 80), Verdict::Accept(_)));
     assert!(matches!(compat(&des, 80), Verdict::Accept(_)));
+    for (policy, length, whole) in [(&open(), 8, true), (&truncate, 7, true), (&truncate, 8, false)]
+    {
+        let verifier = Verifier::parse(&des, policy).expect("parses");
+        assert_eq!(verifier.compares_all_of(&password(vec![b'A'; length])), whole, "{length}");
+    }
     let sha = stored(b"$1$salt", 511);
     assert_eq!(compat(&sha, 512), Verdict::Refuse(Reason::PasswordTooLong));
 }

@@ -127,3 +127,18 @@ fn an_older_scheme_is_replaced_after_a_success_and_never_after_a_failure() {
     assert!(house.event().contains(" scheme=argon2id "));
     assert_eq!(house.ask(&login("alice", "wrong")), Answer::Refuse);
 }
+
+#[test]
+fn b6_a_password_of_which_only_the_beginning_was_compared_replaces_no_hash() {
+    let files = Files::new();
+    // crypt(3) of "pencil-long", of which DES compares eight bytes.
+    let mut config = config(vec![files.sqlite("db", &[("alice", "", "{CRYPT}abPisYqwykSPA")])]);
+    config.hashing.upgrade = true;
+    config.hashing.truncate = true;
+    config.hashing.weak = vec!["des".into()];
+    let mut house = House::new(config);
+    for password in ["pencil-l", "pencil-lost", "pencil-long"] {
+        assert_eq!(house.ask(&login("alice", password)), Answer::Accept, "{password}");
+        assert_eq!(house.core.renewals.waiting().0, 0, "{password}");
+    }
+}
