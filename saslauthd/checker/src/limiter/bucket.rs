@@ -96,6 +96,11 @@ impl Bucket {
         self.left(key) > 0
     }
 
+    /// Whether no token is taken.
+    pub(super) fn is_full(&self, key: u64) -> bool {
+        self.left(key) == self.burst
+    }
+
     /// Tokens left.
     pub(super) fn left(&self, key: u64) -> u32 {
         let Some(time) = self.table.time(key, key) else { return self.burst };

@@ -61,6 +61,7 @@ pub(crate) struct Reservation {
     pair: Option<u64>,
     digest: u64,
     known: bool,
+    calm: bool,
     repeat: bool,
 }
 
@@ -69,8 +70,11 @@ const MOST: usize = 8;
 
 impl Reservation {
     /// Whether this user logged in from this place within days: such go first in the hashing pool.
+    ///
+    /// A mail server that states no address is the same place for everybody who guesses through it, so there only a
+    /// user goes first against whom nothing is counted: a flood of guesses at many users soon has none left of those.
     pub(crate) fn known_good(&self) -> bool {
-        self.known
+        self.known && self.calm
     }
 
     /// The buckets that gave a token.
@@ -182,6 +186,8 @@ impl Limiter {
             pair: source.map(|tags| self.keys.pair(ask.user, tags.host)),
             digest: self.keys.password(ask.user, ask.password),
             known: self.on && self.known.has(ask.name, place),
+            calm: source.is_some()
+                || self.bucket(Class::User).is_none_or(|bucket| bucket.is_full(ask.user)),
             repeat: false,
         }
     }

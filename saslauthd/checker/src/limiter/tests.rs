@@ -209,6 +209,25 @@ fn who_is_counted_together_with_a_user_makes_no_source_known_good_for_him() {
 }
 
 #[test]
+fn without_an_address_nobody_goes_first_against_whom_a_failure_counts() {
+    let mut limiter = limiter();
+    let goes_first = |limiter: &mut Limiter, user: &str| {
+        let (name, user) = (limiter.name(user.as_bytes(), b""), limiter.user(user.as_bytes(), b""));
+        let ask = Ask { user, name, source: None, peer_uid: 101, password: b"right" };
+        let Reserved::Taken(reservation) = limiter.reserve(ask) else { panic!("throttled") };
+        let first = reservation.known_good();
+        limiter.accepted(reservation);
+        first
+    };
+    assert!(!goes_first(&mut limiter, "a") && !goes_first(&mut limiter, "b"));
+    assert!(goes_first(&mut limiter, "a"));
+    assert!(guess(&mut limiter, "a", None, 1));
+    assert!(!goes_first(&mut limiter, "a") && goes_first(&mut limiter, "b"));
+    limiter.at(NOW.boot_ns + 10 * SECOND);
+    assert!(goes_first(&mut limiter, "a"), "until the failure is forgotten");
+}
+
+#[test]
 fn success_fills_the_pair_and_neither_source_nor_user() {
     let mut limiter = limiter();
     // An attacker with an account of its own in between.
