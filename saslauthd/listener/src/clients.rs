@@ -101,7 +101,9 @@ fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd, chunk: &mut [u8]
     };
     let bytes = chunk.get_mut(..received).unwrap_or_default();
     if let Some(client) = decode(door, served, client, bytes, now) {
-        tokio::task::spawn_local(wait_for(Rc::clone(door), Rc::clone(served), client));
+        // Counted now, not when the task first runs: the next of this batch has to know of it.
+        let late = Late::count(Rc::clone(&door.shared));
+        tokio::task::spawn_local(wait_for(Rc::clone(door), Rc::clone(served), client, late));
     }
     bytes.zeroize();
 }
@@ -200,9 +202,8 @@ fn note(door: &Door, served: &Served, client: &OwnedFd, fault: Fault) {
 }
 
 /// Waits for the rest of a request, until its deadline or until places run out.
-async fn wait_for(door: Rc<Door>, served: Rc<Served>, client: OwnedFd) {
+async fn wait_for(door: Rc<Door>, served: Rc<Served>, client: OwnedFd, _late: Late) {
     let mut so_far = Zeroizing::new(Vec::new());
-    let _late = Late::count(Rc::clone(&door.shared));
     let began = Instant::now();
     let deadline = tokio::time::Instant::from_std(began + served.request);
     let Ok(client) = watch(client, Interest::READABLE) else { return };
