@@ -21,6 +21,7 @@ mod logs;
 mod mux_fields;
 mod mux_framing;
 mod passwd;
+mod passwd_input;
 mod passwd_terminal;
 mod realms;
 mod suite;
@@ -45,6 +46,7 @@ fn all() -> Listed {
         daemon_life::all(),
         tester::all(),
         passwd::all(),
+        passwd_input::all(),
         passwd_terminal::all(),
         lists::all(),
     ]
@@ -56,6 +58,7 @@ fn there_are_at_least_four_hundred_cases_with_names_of_their_own() {
     let cases = all();
     let names: HashSet<&String> = cases.iter().map(|(id, _)| id).collect();
     assert_eq!(names.len(), cases.len(), "two cases share a name");
+    eprintln!("{} cases", cases.len());
     assert!(cases.len() >= 400, "only {} cases", cases.len());
 }
 

@@ -55,7 +55,10 @@ fn cases() -> Vec<Case<Ask>> {
     cases
 }
 
-fn set_up(subject: Subject) -> io::Result<Vec<(Daemon, Sandbox)>> {
+/// The daemons in the order of [`DAEMONS`], each with its house.
+struct Bench(Vec<(Daemon, Sandbox)>);
+
+fn set_up(subject: Subject) -> io::Result<Bench> {
     let hash = quick_hash("secret1")?;
     let start = |(mech, flags, _): &(&str, &[&str], &str)| {
         let house = Sandbox::with(&[
@@ -69,10 +72,10 @@ fn set_up(subject: Subject) -> io::Result<Vec<(Daemon, Sandbox)>> {
         ])?;
         Ok((Daemon::cyrus(&house, subject, mech, flags)?, house))
     };
-    DAEMONS.iter().map(start).collect()
+    DAEMONS.iter().map(start).collect::<io::Result<_>>().map(Bench)
 }
 
-fn act(bench: &Vec<(Daemon, Sandbox)>, Ask(daemon, login, realm): &Ask) -> io::Result<String> {
+fn act(Bench(bench): &Bench, Ask(daemon, login, realm): &Ask) -> io::Result<String> {
     Ok(bench[*daemon].0.ask(login, "secret1", "smtp", realm))
 }
 

@@ -134,13 +134,13 @@ impl Daemon {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Its processes, lowest id first: theirs all named saslauthd, ours with listener and checker.
+    /// Its processes, the main one first: theirs all named saslauthd, ours with listener and checker.
     pub fn pids(&self) -> Vec<i32> {
         self.namespace.processes("saslauthd")
     }
 
     /// The process that a service manager would signal: the foreground child, else the one in the pid file,
-    /// else the lowest.
+    /// else the one that started the others.
     pub fn main_pid(&mut self) -> Option<i32> {
         if let Ok(None) = self.child.try_wait() {
             return i32::try_from(self.child.id()).ok();

@@ -176,7 +176,8 @@ impl Sandbox {
         write_accounts(&self.path().join("etc"), accounts)
     }
 
-    /// The processes inside that run an executable whose file name begins with `name`, lowest id first.
+    /// The processes inside that run an executable whose file name begins with `name`; those that no other of
+    /// them started come first.
     pub fn processes(&self, name: &str) -> Vec<i32> {
         self.namespace.processes(name)
     }
@@ -196,14 +197,16 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// The members that run an executable whose file name begins with `name`, lowest id first.
+    /// The members that run an executable whose file name begins with `name`; those that no other of them
+    /// started come first.
     pub(crate) fn processes(&self, name: &str) -> Vec<i32> {
         let named = |pid: &i32| {
             let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
             exe.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
         };
-        let mut pids: Vec<i32> = self.members().into_iter().filter(named).collect();
-        pids.sort_unstable();
+        let found: Vec<i32> = self.members().into_iter().filter(named).collect();
+        let mut pids = found.clone();
+        pids.sort_unstable_by_key(|pid| (parent(*pid).is_some_and(|it| found.contains(&it)), *pid));
         pids
     }
 
@@ -217,6 +220,11 @@ impl Namespace {
             })
             .collect()
     }
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 impl Drop for Sandbox {
@@ -296,4 +304,50 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     done.success()
         .then_some(())
         .ok_or_else(|| io::Error::other(format!("cannot copy {}", from.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_and_host_know_nothing_of_each_other() {
+        if !crate::require_root() {
+            return;
+        }
+        let house = Sandbox::with(&[Account::with("only-inside", "*")]).unwrap();
+        let inside = house.run("cat", ["/etc/passwd", "/proc/sys/kernel/hostname"]).unwrap().out();
+        assert!(inside.contains("only-inside") && inside.contains(HOSTNAME), "{inside}");
+        assert!(!fs::read_to_string("/etc/passwd").unwrap().contains("only-inside"));
+        for place in ["/etc", "/run", "/var/lib", "/dev/shm"] {
+            let file = format!("{place}/of-{}", house.holder.id());
+            assert_eq!(house.run("touch", [&file]).unwrap().code, Some(0), "{file}");
+            assert!(!Path::new(&file).exists(), "{file} reached the host");
+        }
+    }
+
+    #[test]
+    fn what_runs_inside_ends_with_it() {
+        if !crate::require_root() {
+            return;
+        }
+        let house = Sandbox::with(&[]).unwrap();
+        let mut sleeper = house.command("sleep").arg("600").spawn().unwrap();
+        assert!(crate::wait_until(|| house.processes("sleep").len() == 1));
+        drop(house);
+        assert_eq!(crate::ran::finish(&mut sleeper, crate::PATIENCE).unwrap().signal, Some(9));
+    }
+
+    #[test]
+    fn syslog_is_heard() {
+        if !crate::require_root() {
+            return;
+        }
+        let house = Sandbox::with(&[]).unwrap();
+        let script =
+            "use Sys::Syslog; openlog('harness', 'ndelay', 'auth'); syslog('info', 'hello');";
+        house.run("perl", ["-e", script]).unwrap();
+        let heard = || house.syslog().lines().iter().any(|line| line.contains("hello"));
+        assert!(crate::wait_until(heard), "{:?}", house.syslog().lines());
+    }
 }

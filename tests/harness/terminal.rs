@@ -1,6 +1,6 @@
 //! A conversation with a program that insists on a terminal.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -59,7 +59,7 @@ impl Screen {
     fn watch(stream: impl Read + Send + 'static, limit: Duration) -> Self {
         let (sender, bytes) = mpsc::channel();
         thread::spawn(move || {
-            let mut all = stream.bytes().map_while(Result::ok);
+            let mut all = BufReader::new(stream).bytes().map_while(Result::ok);
             all.all(|byte| sender.send(byte).is_ok());
         });
         Self { bytes, seen: Vec::new(), deadline: Instant::now() + limit }
