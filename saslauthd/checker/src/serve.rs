@@ -192,7 +192,11 @@ impl Checker {
         match (message, descriptor) {
             (ToChecker::Listener, Some(descriptor)) => self.open(descriptor)?,
             (ToChecker::Log, Some(descriptor)) => {
-                self.core.borrow_mut().log().hand_over(descriptor);
+                let taken = self.core.borrow_mut().log().hand_over(descriptor);
+                if let Err(why) = taken {
+                    let what = format_args!("the log goes on as before: {why}");
+                    self.core.borrow_mut().log().say(Level::Warning, what);
+                }
                 self.turn();
             }
             (ToChecker::Ping, None) => self.say(&FromChild::Alive),

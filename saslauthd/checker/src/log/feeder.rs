@@ -1,99 +1,151 @@
-//! Standard error, in such a way that a reader who doesn't read stops no login.
+//! The way out of the log, in such a way that a reader who doesn't read stops no login.
 //!
 //! Runs in the checker. Standard error may be a pipe, a terminal or a file, shared with other programs and therefore
-//! left blocking. While it takes lines the loop writes them itself, so that an event is there before its answer. When
-//! it doesn't, a thread waits for it, and the loop goes on; what the thread can't hold is lost and counted.
+//! left blocking; a log daemon's socket holds ten lines. While it takes them the loop writes lines itself, so that an
+//! event is there before its answer. When it doesn't, a thread waits for it, and the loop goes on; what the thread
+//! can't hold is lost and counted.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use sys::descriptors::is_writable;
+use sys::descriptors::{is_writable, wait_writable};
+
+use super::lines::Batch;
 
 /// Most bytes, and most pieces, that wait for the reader.
 const MOST: usize = 8 * 1024 * 1024;
 const MOST_PIECES: usize = 4096;
 
+/// What a pipe takes at once, without other writers' lines in between: PIPE_BUF.
+const AT_ONCE: usize = 4096;
+
+/// How long the thread waits before it looks at a full socket again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where lines go.
+pub(super) enum Sink {
+    /// A file, a pipe or a terminal: lines one after the other.
+    File(File),
+    /// A connected datagram socket: a datagram a line.
+    Socket(OwnedFd),
+}
+
+/// What became of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fed {
+    /// Lines that were lost, of these or of earlier ones.
+    pub(super) lost: u64,
+    /// Whether the sink takes nothing any more: another is needed.
+    pub(super) gone: bool,
+}
+
 enum Piece {
-    /// Lines to write.
-    Lines(Vec<u8>),
-    /// Write there from now on.
-    To(File),
+    Lines(Batch),
+    /// Write there from now on; its number.
+    To(Sink, u32),
     /// Say so when everything before this was written.
     Mark(SyncSender<()>),
 }
 
-/// What a pipe takes at once, without other writers' lines in between: PIPE_BUF.
-const AT_ONCE: usize = 4096;
+/// What the thread tells the loop.
+#[derive(Default)]
+struct Shared {
+    /// Bytes that it still has to write.
+    waiting: AtomicUsize,
+    /// Lines that it lost and the loop doesn't know of.
+    lost: AtomicU64,
+    /// The number of the sink that takes nothing any more.
+    gone: AtomicU32,
+}
 
-/// Standard error and its thread, seen from the loop.
+/// The sink and its thread, seen from the loop.
 pub(super) struct Feeder {
-    file: File,
+    sink: Sink,
+    number: u32,
     pieces: SyncSender<Piece>,
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// How far a sink is with lines.
+enum Progress {
+    Done,
+    /// It takes no more now.
+    Full,
+    /// It takes no more for good.
+    Gone,
 }
 
 impl Feeder {
-    /// Starts the thread; it writes to descriptor 2 until it is told otherwise.
+    /// Starts the thread; lines go to descriptor 2 until something else is said.
     ///
     /// # Errors
     /// When the system has no thread or descriptor left.
     pub(super) fn start() -> io::Result<Self> {
-        let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        let copy = file.try_clone()?;
+        let sink = Sink::File(io::stderr().as_fd().try_clone_to_owned()?.into());
+        let copy = sink.try_clone()?;
         let (pieces, incoming) = sync_channel(MOST_PIECES);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let written = Arc::clone(&waiting);
+        let shared = Arc::new(Shared::default());
+        let other = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("log".into())
             .stack_size(128 * 1024)
-            .spawn(move || write(copy, &incoming, &written))?;
-        Ok(Self { file, pieces, waiting })
+            .spawn(move || work(copy, &incoming, &other))?;
+        Ok(Self { sink, number: 1, pieces, shared })
     }
 
-    /// Writes to another file from now on.
-    pub(super) fn direct_to(&mut self, file: File) {
-        if let Ok(copy) = file.try_clone() {
-            let _ = self.pieces.try_send(Piece::To(copy));
-            self.file = file;
-        }
+    /// Writes somewhere else from now on.
+    ///
+    /// # Errors
+    /// When there is no descriptor left, or no room to tell the thread; everything goes on as before.
+    pub(super) fn direct_to(&mut self, sink: Sink) -> io::Result<()> {
+        let number = self.number.wrapping_add(1).max(1);
+        let piece = Piece::To(sink.try_clone()?, number);
+        self.pieces.try_send(piece).map_err(|_| io::Error::from(ErrorKind::WouldBlock))?;
+        (self.sink, self.number) = (sink, number);
+        Ok(())
     }
 
-    /// Writes whole lines, or has them written; `false` when they are lost.
-    pub(super) fn feed(&self, lines: &[u8]) -> bool {
-        let mut rest = lines;
+    /// Writes lines, or has them written.
+    pub(super) fn feed(&self, mut batch: Batch) -> Fed {
+        let mut fed = Fed { lost: self.shared.lost.swap(0, Relaxed), gone: self.is_gone() };
         // What the thread still has comes first.
-        while self.waiting.load(Acquire) == 0 && !rest.is_empty() {
-            let (now, later) = whole_lines(rest);
-            if now.len() > AT_ONCE || !self.write(now) {
-                break;
+        if self.shared.waiting.load(Acquire) == 0 && !fed.gone {
+            match self.sink.write(&mut batch) {
+                Progress::Done => return fed,
+                Progress::Full => {}
+                Progress::Gone => fed.gone = true,
             }
-            rest = later;
         }
-        rest.is_empty() || self.hand_over(rest)
+        if fed.gone {
+            fed.lost += batch.count();
+        } else {
+            fed.lost += self.hand_over(batch);
+        }
+        fed
     }
 
-    /// Writes if that needs no waiting.
-    fn write(&self, lines: &[u8]) -> bool {
-        let mut file = &self.file;
-        is_writable(file).is_ok_and(|can| can && file.write_all(lines).is_ok())
+    fn is_gone(&self) -> bool {
+        self.shared.gone.load(Relaxed) == self.number
     }
 
-    fn hand_over(&self, lines: &[u8]) -> bool {
-        if self.waiting.load(Relaxed) + lines.len() > MOST {
-            return false;
+    /// Says how many lines found no room.
+    fn hand_over(&self, batch: Batch) -> u64 {
+        let (bytes, lines) = (batch.bytes(), batch.count());
+        if self.shared.waiting.load(Relaxed) + bytes > MOST {
+            return lines;
         }
-        self.waiting.fetch_add(lines.len(), Relaxed);
-        let taken = self.pieces.try_send(Piece::Lines(lines.to_vec())).is_ok();
-        if !taken {
-            self.waiting.fetch_sub(lines.len(), Relaxed);
+        self.shared.waiting.fetch_add(bytes, Relaxed);
+        if self.pieces.try_send(Piece::Lines(batch)).is_ok() {
+            return 0;
         }
-        taken
+        self.shared.waiting.fetch_sub(bytes, Relaxed);
+        lines
     }
 
     /// Waits until everything was written, but not for longer than `patience`.
@@ -105,80 +157,87 @@ impl Feeder {
     }
 }
 
-fn write(mut file: File, pieces: &Receiver<Piece>, waiting: &AtomicUsize) {
+impl Sink {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::File(file) => Self::File(file.try_clone()?),
+            Self::Socket(socket) => Self::Socket(socket.try_clone()?),
+        })
+    }
+
+    /// Writes what can be written without waiting, and takes it out of the batch.
+    fn write(&self, batch: &mut Batch) -> Progress {
+        while !batch.is_empty() {
+            let written = match self {
+                Self::File(file) => {
+                    let mut file = file;
+                    if !is_writable(file).unwrap_or(false) {
+                        return Progress::Full;
+                    }
+                    let lines = batch.first(AT_ONCE);
+                    // A longer line could wait; but the thread may.
+                    if lines.len() > AT_ONCE {
+                        return Progress::Full;
+                    }
+                    file.write_all(lines).map(|()| lines.len())
+                }
+                Self::Socket(socket) => {
+                    let line = batch.first(0);
+                    sys::peer::send(socket, line).map(|_| line.len())
+                }
+            };
+            match written {
+                Ok(length) => batch.drop_front(length),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Full,
+                Err(_) => return Progress::Gone,
+            }
+        }
+        Progress::Done
+    }
+}
+
+fn work(mut sink: Sink, pieces: &Receiver<Piece>, shared: &Shared) {
+    let mut number = 1;
     while let Ok(piece) = pieces.recv() {
         match piece {
-            Piece::Lines(lines) => {
-                let mut rest = lines.as_slice();
-                while !rest.is_empty() {
-                    let (now, later) = whole_lines(rest);
-                    // There is nobody to tell that standard error is gone.
-                    let _ = file.write_all(now);
-                    rest = later;
+            Piece::Lines(batch) => {
+                let bytes = batch.bytes();
+                if shared.gone.load(Relaxed) == number {
+                    shared.lost.fetch_add(batch.count(), Relaxed);
+                } else if let Some(lost) = write_slowly(&sink, batch) {
+                    shared.lost.fetch_add(lost, Relaxed);
+                    shared.gone.store(number, Relaxed);
                 }
-                waiting.fetch_sub(lines.len(), Release);
+                shared.waiting.fetch_sub(bytes, Release);
             }
-            Piece::To(next) => file = next,
+            Piece::To(next, its) => (sink, number) = (next, its),
             Piece::Mark(mark) => drop(mark.try_send(())),
         }
     }
 }
 
-/// As many whole lines as are written at once, or one that is longer; and the others.
-fn whole_lines(lines: &[u8]) -> (&[u8], &[u8]) {
-    let is_end = |byte: &u8| *byte == b'\n';
-    let most = lines.get(..AT_ONCE).unwrap_or(lines);
-    let end = most.iter().rposition(is_end).or_else(|| lines.iter().position(is_end));
-    lines.split_at_checked(end.map_or(lines.len(), |end| end + 1)).unwrap_or((lines, &[]))
+/// Waits for the reader as often as it takes. Says how many lines were lost when there is none any more.
+fn write_slowly(sink: &Sink, mut batch: Batch) -> Option<u64> {
+    loop {
+        match sink.write(&mut batch) {
+            Progress::Done => return None,
+            Progress::Gone => return Some(batch.count()),
+            Progress::Full => {}
+        }
+        let waited = match sink {
+            // A line that is longer than a pipe takes at once waits here as well.
+            Sink::File(file) => {
+                let mut file = file;
+                let lines = batch.first(AT_ONCE);
+                file.write_all(lines).map(|()| batch.drop_front(batch.first(AT_ONCE).len()))
+            }
+            Sink::Socket(socket) => wait_writable(socket, PATIENCE).map(|_| ()),
+        };
+        if waited.is_err() {
+            return Some(batch.count());
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[test]
-    fn lines_are_never_cut() {
-        let long = [vec![b'x'; 5000], vec![b'\n'], b"short\n".to_vec()].concat();
-        assert_eq!(whole_lines(&long).0.len(), 5001);
-        let many = b"0123456789\n".repeat(1000);
-        let (now, later) = whole_lines(&many);
-        assert_eq!((now.len(), now.len() + later.len()), (4092, 11_000));
-        assert_eq!(whole_lines(b"no end"), (&b"no end"[..], &b""[..]));
-        assert_eq!(whole_lines(b""), (&b""[..], &b""[..]));
-    }
-
-    #[test]
-    fn a_line_is_there_at_once_while_the_reader_reads() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        let mut feeder = Feeder::start().unwrap();
-        feeder.direct_to(File::from(std::os::fd::OwnedFd::from(writer)));
-        let mut line = [0; 4];
-        for _ in 0..1000 {
-            assert!(feeder.feed(b"abc\n"));
-            assert_eq!(feeder.waiting.load(Acquire), 0, "no thread was needed");
-            reader.read_exact(&mut line).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_reader_that_does_not_read_costs_lines_and_no_time() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        let mut feeder = Feeder::start().unwrap();
-        feeder.direct_to(File::from(std::os::fd::OwnedFd::from(writer)));
-        let mut line = [b'x'; 1000];
-        line[999] = b'\n';
-        let taken = (0..20_000).filter(|_| feeder.feed(&line)).count();
-        assert!((100..10_000).contains(&taken), "{taken}");
-        let wanted = taken * line.len();
-        let mut text = vec![0; wanted];
-        reader.read_exact(&mut text).unwrap();
-        feeder.drain(Duration::from_secs(60));
-        assert!(feeder.feed(b"again"));
-        feeder.drain(Duration::from_secs(60));
-        let mut again = [0; 5];
-        reader.read_exact(&mut again).unwrap();
-        assert_eq!(&again, b"again");
-    }
-}
+mod tests;

@@ -2,15 +2,11 @@
 //!
 //! Runs in the checker. Bounded: what doesn't fit is lost and counted by the caller.
 
-use std::io::{ErrorKind, Write};
-use std::os::fd::AsFd;
-
 use ipc::config::Level;
 
-use super::feeder::Feeder;
 use super::stamp;
 
-/// The most bytes that wait for the end of a turn: two lines for each login that can be in flight.
+/// The most bytes that wait: two lines for each login that can be in flight.
 const MOST: usize = 8 * 1024 * 1024;
 
 /// Room that is kept for the next turn.
@@ -19,19 +15,13 @@ const KEPT: usize = 256 * 1024;
 /// Facility auth, as Cyrus logs.
 const AUTH: u8 = 4;
 
-/// What was lost on the way out.
-pub(super) struct Lost {
-    /// How many lines.
-    pub(super) lines: u64,
-    /// Whether the descriptor is of no use any more.
-    pub(super) gone: bool,
-}
-
 /// Lines one after the other, and where each ends.
 #[derive(Default)]
 pub(super) struct Lines {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// How many of them a socket has taken already.
+    sent: usize,
 }
 
 /// syslog.h's numbers.
@@ -46,7 +36,7 @@ fn severity(level: Level) -> u8 {
 
 impl Lines {
     pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.len() == self.sent
     }
 
     /// `saslauthd[PID]: text` and a line feed.
@@ -89,56 +79,72 @@ impl Lines {
         true
     }
 
-    /// All in one write, before there is anything better.
-    pub(super) fn write(&mut self, mut out: impl Write) -> Result<(), Lost> {
-        let written = out.write_all(&self.bytes);
-        let lost = Lost { lines: count(self.ends.len()), gone: false };
-        self.clear();
-        written.map_err(|_| lost)
-    }
-
-    /// All in one piece, for another thread to write.
-    pub(super) fn feed(&mut self, feeder: &Feeder) -> Result<(), Lost> {
-        let taken = feeder.feed(&self.bytes);
-        let lost = Lost { lines: count(self.ends.len()), gone: false };
-        self.clear();
-        if taken { Ok(()) } else { Err(lost) }
-    }
-
-    /// A datagram a line.
-    pub(super) fn send(&mut self, socket: impl AsFd) -> Result<(), Lost> {
-        let (mut start, mut lost, mut gone) = (0, 0, false);
-        for end in &self.ends {
-            let line = self.bytes.get(start..*end).unwrap_or_default();
-            start = *end;
-            if gone {
-                lost += 1;
-                continue;
-            }
-            if let Err(error) = sys::peer::send(&socket, line) {
-                lost += 1;
-                // A full log loses lines; one whose reader is gone needs another socket.
-                gone = error.kind() != ErrorKind::WouldBlock;
-            }
-        }
-        self.clear();
-        if lost == 0 { Ok(()) } else { Err(Lost { lines: lost, gone }) }
-    }
-
-    /// Gives up all lines.
-    pub(super) fn drop_all(&mut self) -> Lost {
-        let lines = count(self.ends.len());
-        self.clear();
-        Lost { lines, gone: false }
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.bytes.shrink_to(KEPT);
+    /// All lines, for their way out.
+    pub(super) fn take(&mut self) -> Batch {
+        let mut ends = std::mem::take(&mut self.ends);
+        // The next turn's lines are about as many.
+        self.ends.reserve(ends.len().min(KEPT));
+        ends.reverse();
+        let next = Vec::with_capacity(self.bytes.len().min(KEPT));
+        Batch { bytes: std::mem::replace(&mut self.bytes, next), start: 0, ends }
     }
 }
 
-fn count(lines: usize) -> u64 {
-    u64::try_from(lines).unwrap_or(u64::MAX)
+/// Lines on their way out.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    start: usize,
+    /// Where each line ends, the last one first.
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    /// Whether everything is out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Lines that are left.
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that are left.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len().saturating_sub(self.start)
+    }
+
+    /// As many whole lines as have no more than `most` bytes; at least one.
+    pub(super) fn first(&self, most: usize) -> &[u8] {
+        let fitting = |end: &&usize| **end <= self.start + most;
+        let end = self.ends.iter().rev().take_while(fitting).last().or(self.ends.last());
+        end.and_then(|end| self.bytes.get(self.start..*end)).unwrap_or_default()
+    }
+
+    /// Takes away lines of so many bytes.
+    pub(super) fn drop_front(&mut self, bytes: usize) {
+        self.start += bytes;
+        while self.ends.pop_if(|end| *end <= self.start).is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_never_cut() {
+        let mut lines = Lines::default();
+        for length in [1, 2, 5000, 3] {
+            assert!(lines.stderr(1, &"x".repeat(length)));
+        }
+        let mut batch = lines.take();
+        assert!(lines.is_empty());
+        for (most, length, left) in [(40, 33, 2), (4096, 5015, 1), (0, 18, 0)] {
+            assert_eq!(batch.first(most).len(), length);
+            batch.drop_front(length);
+            assert_eq!(batch.count(), left);
+        }
+        assert!(batch.is_empty() && batch.bytes() == 0 && batch.first(9).is_empty());
+    }
 }

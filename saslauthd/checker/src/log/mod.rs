@@ -18,7 +18,7 @@ use std::time::Duration;
 use ipc::config::{Level, Log as Settings, LogTo};
 
 pub(crate) use event::{CacheUse, Event, Outcome};
-use feeder::Feeder;
+use feeder::{Feeder, Sink};
 use lines::Lines;
 
 /// The parent may find no log daemon either; so long after asking for a socket another is asked for.
@@ -27,7 +27,9 @@ const ASK_AGAIN_S: u64 = 10;
 /// Where events go.
 pub(crate) struct Log {
     settings: Settings,
-    target: Target,
+    out: Feeder,
+    /// The shape of lines: standard error's until there is a socket.
+    shape: LogTo,
     lines: Lines,
     lost: u64,
     /// When another socket was asked for, in seconds since 1970.
@@ -36,30 +38,16 @@ pub(crate) struct Log {
     text: String,
 }
 
-enum Target {
-    /// Standard error, through a thread.
-    Stderr(Feeder),
-    /// No socket was handed over yet: descriptor 2 has to do.
-    Waiting,
-    /// A connected datagram socket.
-    Socket(OwnedFd),
-    /// The socket died, and another was asked for.
-    Gone,
-}
-
 impl Log {
     /// Logs to standard error until something is handed over.
     ///
     /// # Errors
     /// When the system has no thread left.
     pub(crate) fn new(settings: Settings) -> io::Result<Self> {
-        let target = match settings.to {
-            LogTo::Stderr => Target::Stderr(Feeder::start()?),
-            LogTo::Syslog | LogTo::Journal => Target::Waiting,
-        };
         Ok(Self {
             settings,
-            target,
+            out: Feeder::start()?,
+            shape: LogTo::Stderr,
             lines: Lines::default(),
             lost: 0,
             asked_s: 0,
@@ -68,13 +56,20 @@ impl Log {
     }
 
     /// Takes what the parent hands over for this log.
-    pub(crate) fn hand_over(&mut self, descriptor: OwnedFd) {
-        match &mut self.target {
-            Target::Stderr(feeder) => feeder.direct_to(descriptor.into()),
-            _ => self.target = Target::Socket(descriptor),
-        }
+    ///
+    /// # Errors
+    /// When there is no descriptor left, or the one before is so slow that nothing can be told to its thread.
+    pub(crate) fn hand_over(&mut self, descriptor: OwnedFd) -> io::Result<()> {
+        let sink = match self.settings.to {
+            LogTo::Stderr => Sink::File(descriptor.into()),
+            LogTo::Syslog | LogTo::Journal => Sink::Socket(descriptor),
+        };
+        self.flush();
+        self.out.direct_to(sink)?;
+        self.shape = self.settings.to;
         self.asked_s = 0;
         self.tell_losses();
+        Ok(())
     }
 
     /// What was lost is told as soon as anything gets through again.
@@ -102,7 +97,7 @@ impl Log {
         text.clear();
         // Writing to a String never fails.
         let _ = write!(text, "{event}");
-        let fields = (self.settings.to == LogTo::Journal).then(|| event.journal_fields());
+        let fields = (self.shape == LogTo::Journal).then(|| event.journal_fields());
         self.line(Level::Info, &text, fields.as_deref().unwrap_or_default());
         if self.settings.cyrus_lines
             && let Some(line) = event.cyrus()
@@ -125,7 +120,7 @@ impl Log {
     }
 
     fn line(&mut self, level: Level, text: &str, fields: &[(&'static str, String)]) {
-        let kept = match self.settings.to {
+        let kept = match self.shape {
             LogTo::Stderr => self.lines.stderr(self.settings.pid, text),
             LogTo::Syslog => {
                 self.lines.syslog(self.settings.pid, level, sys::clock::wall_seconds(), text)
@@ -143,34 +138,26 @@ impl Log {
         if self.lines.is_empty() {
             return false;
         }
-        let outcome = match &self.target {
-            Target::Gone => Err(self.lines.drop_all()),
-            Target::Stderr(feeder) => self.lines.feed(feeder),
-            Target::Waiting => self.lines.write(io::stderr()),
-            Target::Socket(socket) => self.lines.send(socket),
-        };
-        let Err(lost) = outcome else {
-            self.tell_losses();
+        let fed = self.out.feed(self.lines.take());
+        self.lost += fed.lost;
+        if !fed.gone {
+            if fed.lost == 0 {
+                self.tell_losses();
+            }
             return false;
-        };
-        self.lost += lost.lines;
-        if lost.gone {
-            self.target = Target::Gone;
         }
         let now = sys::clock::wall_seconds();
-        let wants = matches!(self.target, Target::Gone) && now >= self.asked_s + ASK_AGAIN_S;
+        let wants = now >= self.asked_s + ASK_AGAIN_S;
         if wants {
             self.asked_s = now;
         }
         wants
     }
 
-    /// At the end: gives a slow reader of standard error a moment.
+    /// At the end: gives a slow reader a moment.
     pub(crate) fn close(&mut self) {
         self.flush();
-        if let Target::Stderr(feeder) = &self.target {
-            feeder.drain(Duration::from_millis(500));
-        }
+        self.out.drain(Duration::from_millis(500));
     }
 
     /// Lines that were lost and not told yet.

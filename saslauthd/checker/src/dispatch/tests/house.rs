@@ -105,7 +105,7 @@ impl House {
         let clock = Rc::new(Cell::new(NOW));
         let log = tempfile::tempfile().unwrap();
         let mut writing = Writing::new(config.log).unwrap();
-        writing.hand_over(log.try_clone().unwrap().into());
+        writing.hand_over(log.try_clone().unwrap().into()).unwrap();
         let reading = Reading { boot_ns: NOW.boot_ns, wall_s: NOW.wall_s, boot: 1 };
         let words = limits::words(&config.limits);
         let (limiter, _) = Limiter::open(words, &config.limits, reading, [1, 2]).unwrap();
