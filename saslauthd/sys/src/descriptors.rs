@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -151,8 +152,14 @@ pub fn set_blocking(fd: impl AsFd) -> io::Result<()> {
 
 /// Whether a write would go through now without waiting: of a page to a pipe, of a little to a socket or a terminal.
 pub fn is_writable(fd: impl AsFd) -> io::Result<bool> {
+    wait_writable(fd, Duration::ZERO)
+}
+
+/// The same, waiting for it no longer than `patience` (at most a minute).
+pub fn wait_writable(fd: impl AsFd, patience: Duration) -> io::Result<bool> {
     let mut polled = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
-    match nix::poll::poll(&mut polled, PollTimeout::ZERO) {
+    let patience = u16::try_from(patience.as_millis()).map_or(60_000, |wait| wait.min(60_000));
+    match nix::poll::poll(&mut polled, PollTimeout::from(patience)) {
         Ok(count) => Ok(count > 0),
         Err(nix::errno::Errno::EINTR) => Ok(false),
         Err(error) => Err(error.into()),
@@ -196,6 +203,7 @@ mod tests {
         assert!(!is_writable(&writer).unwrap());
         nix::unistd::read(&reader, &mut [0; 4096]).unwrap();
         assert!(is_writable(&writer).unwrap());
+        assert!(wait_writable(&writer, Duration::MAX).unwrap());
     }
 
     #[test]
