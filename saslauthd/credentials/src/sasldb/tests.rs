@@ -1,3 +1,5 @@
+//! Every format read and written: sound files, damaged ones, and noise.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! Lookups in a sasldb that stays, changes, goes away and comes back.
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
