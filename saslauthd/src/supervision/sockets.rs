@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sys::bind;
 use sys::notify::Activated;
@@ -15,6 +17,11 @@ use crate::config::plan::{Plan, SocketPlan};
 
 /// As many as the kernel lets wait by default; Cyrus's 32 made clients fail under load.
 const BACKLOG: i32 = 4096;
+
+/// The children of a daemon that was killed end with it, but not in the same instant, and hold its sockets until then.
+const ORPHANS: Duration = Duration::from_millis(500);
+/// Between two looks at a socket that is in use.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// One listening socket.
 #[derive(Debug)]
@@ -36,7 +43,7 @@ enum Origin {
 impl Listening {
     /// Binds one.
     pub fn bind(plan: &SocketPlan, directory: Directory) -> sys::Result<Self> {
-        let socket = bind::listen_at(&bind::Socket {
+        let wanted = bind::Socket {
             path: &plan.path,
             mode: plan.mode,
             owner: plan.owner,
@@ -44,7 +51,16 @@ impl Listening {
             directory_mode: directory.mode,
             directory_group: directory.group,
             backlog: BACKLOG,
-        })?;
+        };
+        let until = Instant::now() + ORPHANS;
+        let socket = loop {
+            match bind::listen_at(&wanted) {
+                Err(sys::Error::InUse { .. }) if Instant::now() < until => {
+                    thread::sleep(LOOK_AGAIN)
+                }
+                bound => break bound?,
+            }
+        };
         Ok(Self { plan: plan.clone(), socket, origin: Origin::Bound(file(&plan.path)) })
     }
 
