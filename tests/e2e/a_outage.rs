@@ -65,7 +65,7 @@ fn break_and_mend(house: &House, file: &Path, damage: &[(&str, Vec<u8>)]) {
     broken("a link to itself", &|| symlink(file, file).expect("a link"));
     broken("not readable", &|| {
         fs::copy(&spare, file).expect("a copy");
-        fs::set_permissions(file, fs::Permissions::from_mode(0)).expect("root sets modes");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o000)).expect("root sets modes");
         nix::unistd::chown(file, Some(0.into()), Some(0.into())).expect("root owns files");
     });
     for (what, bytes) in damage {

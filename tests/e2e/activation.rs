@@ -155,7 +155,12 @@ impl Manager {
 
     fn hear(&self) -> String {
         let mut bytes = [0; 4096];
-        let count = self.0.recv(&mut bytes).expect("the daemon says nothing");
+        let count = loop {
+            match self.0.recv(&mut bytes) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                heard => break heard.expect("the daemon says nothing"),
+            }
+        };
         String::from_utf8_lossy(&bytes[..count]).into_owned()
     }
 
@@ -171,7 +176,10 @@ impl Manager {
 
     fn nothing_for(&self, time: Duration) {
         self.0.set_read_timeout(Some(time)).expect("a timeout");
-        let heard = self.0.recv(&mut [0; 64]);
+        let mut heard = self.0.recv(&mut [0; 64]);
+        while heard.as_ref().is_err_and(|why| why.kind() == ErrorKind::Interrupted) {
+            heard = self.0.recv(&mut [0; 64]);
+        }
         assert!(heard.as_ref().is_err_and(is_silence), "{heard:?}");
         self.0.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     }

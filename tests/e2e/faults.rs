@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ fn kill_child(house: &House, child: Process, back: impl Fn() -> bool) {
     let name = child.executable();
     let others: Vec<i32> = house.daemon.pids().into_iter().filter(|pid| *pid != child.0).collect();
     let under_way: Vec<Probe> = (0..20).map(|_| house.send(&slow_request())).collect();
-    thread::sleep(Duration::from_millis(30));
+    assert!(wait_until(|| house.figure("/logins/unanswered") > 15), "they don't arrive");
     child.signal(Signal::SIGKILL);
     let began = Instant::now();
     assert!(wait_for(SECOND, back), "{name} is not back in a second");
@@ -260,13 +260,24 @@ fn damaged_state_is_thrown_away_and_said() {
 #[test]
 fn a_killed_daemon_leaves_nothing_that_stops_the_next_one() {
     let plan = Plan::new();
-    let Some(house) = plan.start() else { return };
-    let pids: Vec<Process> = house.daemon.pids().into_iter().map(Process).collect();
-    house.parent().signal(Signal::SIGKILL);
-    assert!(wait_until(|| pids.iter().all(|pid| !pid.lives())));
-    assert!(house.mux().exists() && Path::new(&house.at("/run/saslauthd/saslauthd.pid")).exists());
-    let house = house.start_again(&plan);
-    assert_eq!(house.visit(), "OK");
+    let Some(mut house) = plan.start() else { return };
+    for _ in 0..5 {
+        let parent = house.parent();
+        parent.signal(Signal::SIGKILL);
+        assert!(wait_until(|| !parent.lives()));
+        assert!(house.mux().exists() && house.at("/run/saslauthd/saslauthd.pid").exists());
+        // At once, while its children are still on their way out.
+        let mut next = plan.command(&house.sandbox);
+        next.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut next = next.spawn().expect("a process");
+        let serves = || house.visit() == "OK" && house.daemon.pids().len() == 3;
+        assert!(wait_until(serves), "{:?}", next.try_wait());
+        let again = nix::unistd::Pid::from_raw(i32::try_from(next.id()).expect("an id"));
+        nix::sys::signal::kill(again, Signal::SIGTERM).expect("it runs");
+        assert!(next.wait().expect("it ends").success());
+        house = house.start_again(&plan);
+        assert_eq!(house.visit(), "OK");
+    }
     let stated = fs::read_to_string(house.at("/run/saslauthd/saslauthd.pid")).expect("a pid file");
     assert_eq!(stated, format!("{}\n", house.parent().0));
 }
@@ -275,7 +286,7 @@ fn a_killed_daemon_leaves_nothing_that_stops_the_next_one() {
 fn a_stopped_daemon_answers_who_is_under_way_and_cleans_up() {
     let Some(mut house) = with_slow_account().start() else { return };
     let under_way: Vec<Probe> = (0..3).map(|_| house.send(&slow_request())).collect();
-    thread::sleep(Duration::from_millis(50));
+    assert!(wait_until(|| house.figure("/logins/unanswered") == 3), "they don't arrive");
     assert!(house.daemon.stop(), "it had to be killed:\n{}", house.daemon.log());
     assert_eq!(replies(under_way), ["OK", "OK", "OK"]);
     let left: Vec<_> = fs::read_dir(house.at("/run/saslauthd"))

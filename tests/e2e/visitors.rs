@@ -1,6 +1,6 @@
 //! Legitimate logins during an attack: a few clients that log in all the time, and how they fared.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -53,7 +53,7 @@ impl Visitors {
     }
 }
 
-fn come_and_go(mux: &PathBuf, enough: &AtomicBool) -> Visits {
+fn come_and_go(mux: &Path, enough: &AtomicBool) -> Visits {
     let mut visits = Visits::default();
     while !enough.load(Ordering::Relaxed) {
         let began = Instant::now();
