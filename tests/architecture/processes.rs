@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use harness::wait_until;
 use nix::sys::signal::Signal;
@@ -50,8 +50,8 @@ const LISTENER_OPEN: &[(&str, usize)] = &[
 ];
 const CHECKER_OPEN: &[(&str, usize)] = &[
     ("/dev/null", 2),
-    // The second is the log's.
-    ("standard error", 2),
+    // The second is the log's, the third that of the thread which feeds it.
+    ("standard error", 3),
     ("event loop", 3),
     ("limiter's table", 1),
     // The second is for the last words.
@@ -240,6 +240,34 @@ fn started_by_a_user_all_processes_are_that_user_and_still_confined() {
     hold_status(&house);
     let log = house.daemon.log();
     assert_eq!(log.matches("not started as root").count(), 1, "{log}");
+}
+
+#[test]
+fn a_file_of_root_alone_costs_one_capability_and_no_more() {
+    if !crate::house::ready() {
+        return;
+    }
+    let plan = Plan::new();
+    let sandbox = plan.furnish();
+    let shadow = sandbox.path().join("etc/shadow");
+    nix::unistd::chown(&shadow, Some(0.into()), Some(0.into())).expect("root owns files");
+    fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let house = plan.start_in(sandbox);
+    assert_eq!(house.visit(), "OK");
+    let checker = house.checker();
+    assert_eq!(checker.status("Uid"), [CHECKER; 4].join(" "));
+    for thread in fs::read_dir(checker.path("task")).expect("threads").flatten() {
+        let id = thread.file_name().to_string_lossy().parse().expect("a number");
+        // CAP_DAC_READ_SEARCH is number 2.
+        for (field, capabilities) in [("CapEff", 4), ("CapPrm", 4), ("CapInh", 0), ("CapAmb", 0)] {
+            let wanted = format!("{capabilities:016x}");
+            assert_eq!(Process(id).status(field), wanted, "{field} of thread {id}");
+        }
+        assert_eq!(Process(id).status("NoNewPrivs"), "1");
+        assert_eq!(Process(id).status("Seccomp"), "2");
+    }
+    hold_not_dumpable(checker);
+    assert_eq!(house.listener().status("CapEff"), "0000000000000000");
 }
 
 #[test]
