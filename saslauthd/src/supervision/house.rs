@@ -163,7 +163,7 @@ impl House {
             match signal {
                 Signal::Terminate | Signal::Interrupt => return Ok(Next::Stop),
                 Signal::Hangup => self.reload(),
-                Signal::Child | Signal::User1 => {}
+                Signal::Child | Signal::User1 | Signal::Alarm => {}
             }
         }
         self.reap()?;

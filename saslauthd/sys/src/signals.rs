@@ -27,11 +27,13 @@ pub enum Signal {
     Child,
     /// SIGUSR1.
     User1,
+    /// SIGALRM: nothing of ours sets an alarm, and a stray one must not end the house.
+    Alarm,
 }
 
 impl Signal {
-    const ALL: [Self; 5] =
-        [Self::Terminate, Self::Interrupt, Self::Hangup, Self::Child, Self::User1];
+    const ALL: [Self; 6] =
+        [Self::Terminate, Self::Interrupt, Self::Hangup, Self::Child, Self::User1, Self::Alarm];
 
     fn native(self) -> nix::sys::signal::Signal {
         match self {
@@ -40,6 +42,7 @@ impl Signal {
             Self::Hangup => nix::sys::signal::Signal::SIGHUP,
             Self::Child => nix::sys::signal::Signal::SIGCHLD,
             Self::User1 => nix::sys::signal::Signal::SIGUSR1,
+            Self::Alarm => nix::sys::signal::Signal::SIGALRM,
         }
     }
 }

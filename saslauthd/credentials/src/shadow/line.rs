@@ -52,6 +52,10 @@ impl<'a> Line<'a> {
         else {
             return Err(Reason::Malformed);
         };
+        // Dovecot's prefixes belong to databases; crypt(3), which all others ask of a shadow file, knows none.
+        if hash.starts_with(b"{") {
+            return Err(Reason::SchemeNotAllowed);
+        }
         for unused in [minimum, warning, inactive, reserved] {
             days(unused)?;
         }
