@@ -9,12 +9,14 @@ use std::path::Path;
 
 use crate::config::plan::Foreground;
 use ipc::config::{self as task, Level, LogTo};
-use sys::{clock, log_socket, peer};
+use sys::{clock, descriptors, log_socket, peer};
 
 /// Facility LOG_AUTH of syslog(3), as Cyrus's saslauthd.
 const AUTH: u32 = 4 << 3;
 const SYSLOG: &str = "/dev/log";
 const JOURNAL: &str = "/run/systemd/journal/socket";
+/// The longest line on standard error: what a pipe that takes anything takes at once (PIPE_BUF).
+const AT_ONCE: usize = 4096;
 
 /// Where lines go.
 pub struct Log {
@@ -89,8 +91,14 @@ impl Log {
         if self.foreground == Foreground::No {
             return;
         }
-        // Nobody reads a closed standard error; then the line is lost.
-        let _ = writeln!(std::io::stderr(), "saslauthd[{}]: {line}", std::process::id());
+        let mut line = format!("saslauthd[{}]: {line}", std::process::id()).into_bytes();
+        line.truncate(AT_ONCE - 1);
+        line.push(b'\n');
+        // A reader that is stuck must not stop the one who replaces children; then the line is lost.
+        let mut stderr = std::io::stderr();
+        if descriptors::is_writable(&stderr).unwrap_or(false) {
+            let _ = stderr.write_all(&line);
+        }
     }
 
     fn send(&mut self, level: Level, line: &str) -> bool {
