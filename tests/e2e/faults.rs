@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use harness::{Account, PATIENCE, Probe, wait_for, wait_until};
 use nix::sys::signal::Signal;
 use protocol::control::{Request, Reset};
 
-use crate::house::{CONFIG, House, LOGIN, PASSWORD, Plan, replace};
+use crate::house::{CONFIG, House, LOGIN, MUX, PASSWORD, Plan, replace};
 use crate::process::Process;
 use crate::visitors::Visitors;
 
@@ -296,4 +297,67 @@ fn a_stopped_daemon_answers_who_is_under_way_and_cleans_up() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
     assert!(house.daemon.log().contains("master exited"), "{}", house.daemon.log());
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_neither_logins_nor_the_replacement_of_a_child() {
+    if !crate::house::ready() {
+        return;
+    }
+    let plan = Plan::new();
+    let sandbox = plan.furnish();
+    let mut command = plan.command(&sandbox);
+    // Nobody ever reads from it.
+    let (_reader, writer) = io::pipe().expect("a pipe");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+    let mut daemon = command.spawn().expect("a process");
+    let mux = sandbox.outside(Path::new(MUX));
+    let ask = |password: &str| {
+        harness::probe::ask_mux(&mux, LOGIN.as_bytes(), password.as_bytes(), b"imap", b"")
+    };
+    assert!(wait_until(|| ask(PASSWORD) == "OK"), "it never serves");
+    // Far more lines than a pipe holds.
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| (0..60).for_each(|_| assert_eq!(ask("wrong"), "NO")));
+        }
+    });
+    assert_eq!(ask(PASSWORD), "OK");
+    thread::sleep(SECOND);
+    let checker = *sandbox.processes("saslauthd-checker").first().expect("a checker");
+    for _ in 0..3 {
+        Process(i32::try_from(daemon.id()).expect("an id")).signal(Signal::SIGHUP);
+        thread::sleep(Duration::from_millis(200));
+    }
+    for pid in sandbox.processes("saslauthd-checker") {
+        Process(pid).signal(Signal::SIGKILL);
+    }
+    assert!(wait_until(|| !Process(checker).lives()));
+    assert!(wait_until(|| ask(PASSWORD) == "OK"), "nobody takes the place of the checker");
+    Process(i32::try_from(daemon.id()).expect("an id")).signal(Signal::SIGTERM);
+    let ended = wait_until(|| daemon.try_wait().is_ok_and(|ended| ended.is_some()));
+    assert!(ended, "it doesn't end");
+}
+
+#[test]
+fn a_full_disk_costs_the_memory_of_failures_and_nothing_else() {
+    if !crate::house::ready() {
+        return;
+    }
+    let plan = Plan::new().limits("user = { burst = 3, count = 1, every = \"1d\" }");
+    let sandbox = plan.furnish();
+    let state = sandbox.path().join("tmp/state");
+    let mut mount = sandbox.command("mount");
+    mount.args(["-t", "tmpfs", "-o", "nr_inodes=1,mode=0755", "tmpfs"]).arg(&state);
+    assert!(mount.status().expect("mount runs").success());
+    let house = plan.start_in(sandbox);
+    assert_eq!(house.visit(), "OK");
+    assert_eq!(house.ask(LOGIN, "wrong"), "NO");
+    let mut house = house;
+    assert!(house.daemon.stop(), "it had to be killed");
+    let log = house.daemon.log();
+    assert!(log.contains("No space left on device"), "it is not said:\n{log}");
+    assert!(log.contains("master exited"), "{log}");
+    house = house.start_again(&plan);
+    assert_eq!(house.visit(), "OK");
 }
