@@ -23,6 +23,7 @@ mod c_cache;
 mod c_files;
 mod c_sql;
 mod d_logs;
+mod d_timing;
 mod activation;
 mod events;
 mod e_exhaustion;
