@@ -120,21 +120,26 @@ impl Dispatcher {
     /// For a chain of backends that don't exist, or a realm that is no name.
     pub(crate) fn new(parts: Parts) -> Result<Self, Trouble> {
         let config = &parts.config;
-        let mut chains = vec![Chain::new(&config.chain, &parts.backends)?];
-        let mut realms = HashMap::new();
-        for own in &config.realms {
-            let realm = Name::new(own.realm.as_bytes())
-                .map_err(|why| Trouble::new(format!("realm {}: {why}", own.realm)))?;
-            // The first of a realm counts.
-            realms.entry(realm).or_insert(chains.len());
-            chains.push(Chain::new(&own.chain, &parts.backends)?);
-        }
         let names = match config.names {
             config::Names::Precis => Preparation::Precis,
             config::Names::Raw => Preparation::Raw,
         };
+        let mut chains = vec![Chain::new(&config.chain, &parts.backends)?];
+        let mut realms = HashMap::new();
+        for own in &config.realms {
+            // Requests' realms are looked up as they are prepared. The first of a realm counts.
+            let realm = prepared_realm(names, "realm", &own.realm)?;
+            realms.entry(realm).or_insert(chains.len());
+            chains.push(Chain::new(&own.chain, &parts.backends)?);
+        }
+        let default_realm = &config.mapping.default_realm;
+        let default_realm = prepared_realm(names, "default realm", default_realm)?;
+        let mapping = Mapping {
+            rule: config.mapping.rule,
+            default_realm: String::from_utf8_lossy(default_realm.as_bytes()).into_owned(),
+        };
         let mut dispatcher = Self {
-            mapping: config.mapping.clone(),
+            mapping,
             names,
             wait_ns: u64::from(config.hashing.wait_ms) * 1_000_000,
             realms,
@@ -337,6 +342,13 @@ impl Chain {
         }
         Ok(Self { backends: order.into(), realm: backends::shared_use(uses) })
     }
+}
+
+/// A realm of the config as those of requests are prepared, so that each spelling of it is the same realm.
+fn prepared_realm(names: Preparation, what: &str, realm: &str) -> Result<Name, Trouble> {
+    let trouble = |why: &dyn std::fmt::Display| Trouble::new(format!("{what} {realm:?}: {why}"));
+    let name = Name::new(realm.as_bytes()).map_err(|why| trouble(&why))?;
+    names.prepare(&name).map_err(|why| trouble(&why))
 }
 
 #[cfg(test)]

@@ -142,6 +142,29 @@ fn a_realm_has_its_own_chain_and_only_that() {
 }
 
 #[test]
+fn realms_of_the_config_are_prepared_as_those_of_requests() {
+    let files = Files::new();
+    let (composed, apart) = ("b\u{fc}cher.example", "bu\u{308}cher.example");
+    let [one, two] =
+        ["one", "two"].map(|name| files.sqlite(name, &[("alice", composed, &argon(name))]));
+    let mut config = config(vec![one, two]);
+    config.chain = vec![0];
+    config.realms = vec![RealmChain { realm: apart.into(), chain: vec![1] }];
+    config.mapping.default_realm = apart.into();
+    let mut house = House::new(config.clone());
+    for realm in [composed, apart, ""] {
+        assert_eq!(house.ask(&login("alice", "two").realm(realm)), Answer::Accept, "{realm}");
+        assert_eq!(house.ask(&login("alice", "one").realm(realm)), Answer::Refuse, "{realm}");
+    }
+    let complaint = |config| House::open(config).err().unwrap().to_string();
+    config.mapping.default_realm = "not\u{200b}one".into();
+    assert!(complaint(config.clone()).starts_with("default realm \"not\\u{200b}one\": it has"));
+    config.mapping.default_realm.clear();
+    config.realms[0].realm = "none\u{200b}either".into();
+    assert!(complaint(config).starts_with("realm \"none\\u{200b}either\": it has"));
+}
+
+#[test]
 fn states_and_restrictions_count_after_the_comparison() {
     let files = Files::new();
     let hash = argon("pencil");

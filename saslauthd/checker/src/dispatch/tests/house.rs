@@ -102,6 +102,10 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new(config: Checker) -> Self {
+        Self::open(config).unwrap()
+    }
+
+    pub(super) fn open(config: Checker) -> Result<Self, credentials::Trouble> {
         let clock = Rc::new(Cell::new(NOW));
         let log = tempfile::tempfile().unwrap();
         let mut writing = Writing::new(config.log).unwrap();
@@ -124,7 +128,7 @@ impl House {
             }),
             config,
         };
-        Self { core: Dispatcher::new(parts).unwrap(), clock, log, next: 0 }
+        Ok(Self { core: Dispatcher::new(parts)?, clock, log, next: 0 })
     }
 
     pub(super) fn pass(&self, ns: u64) {
