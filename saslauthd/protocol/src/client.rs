@@ -70,9 +70,12 @@ fn exchange(
     while reply.len() < MAX_REPLY && !complete(&reply) {
         let left = end.saturating_duration_since(Instant::now());
         stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        match stream.read(&mut chunk)? {
-            0 => break,
-            count => reply.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => reply.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            // A process that was stopped and goes on sees this even without a handler.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(reply)

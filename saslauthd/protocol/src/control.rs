@@ -150,9 +150,12 @@ pub fn ask(socket: &Path, request: &Request, deadline: Duration) -> io::Result<S
     loop {
         let left = end.saturating_duration_since(Instant::now());
         stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        match stream.read(&mut chunk)? {
-            0 => break,
-            count => reply.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => reply.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            // A process that was stopped and goes on sees this even without a handler.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
         if reply.len() > MAX_REPLY {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
