@@ -48,7 +48,7 @@ pub(super) struct Fed {
 enum Piece {
     Lines(Batch),
     /// Write there from now on; its number.
-    To(Sink, u32),
+    To(Arc<Sink>, u32),
     /// Say so when everything before this was written.
     Mark(SyncSender<()>),
 }
@@ -66,7 +66,7 @@ struct Shared {
 
 /// The sink and its thread, seen from the loop.
 pub(super) struct Feeder {
-    sink: Sink,
+    sink: Arc<Sink>,
     number: u32,
     pieces: SyncSender<Piece>,
     shared: Arc<Shared>,
@@ -87,8 +87,8 @@ impl Feeder {
     /// # Errors
     /// When the system has no thread or descriptor left.
     pub(super) fn start() -> io::Result<Self> {
-        let sink = Sink::File(io::stderr().as_fd().try_clone_to_owned()?.into());
-        let copy = sink.try_clone()?;
+        let sink = Arc::new(Sink::File(io::stderr().as_fd().try_clone_to_owned()?.into()));
+        let copy = Arc::clone(&sink);
         let (pieces, incoming) = sync_channel(MOST_PIECES);
         let shared = Arc::new(Shared::default());
         let other = Arc::clone(&shared);
@@ -102,10 +102,11 @@ impl Feeder {
     /// Writes somewhere else from now on.
     ///
     /// # Errors
-    /// When there is no descriptor left, or no room to tell the thread; everything goes on as before.
+    /// When there is no room to tell the thread; everything goes on as before.
     pub(super) fn direct_to(&mut self, sink: Sink) -> io::Result<()> {
+        let sink = Arc::new(sink);
         let number = self.number.wrapping_add(1).max(1);
-        let piece = Piece::To(sink.try_clone()?, number);
+        let piece = Piece::To(Arc::clone(&sink), number);
         self.pieces.try_send(piece).map_err(|_| io::Error::from(ErrorKind::WouldBlock))?;
         (self.sink, self.number) = (sink, number);
         Ok(())
@@ -158,13 +159,6 @@ impl Feeder {
 }
 
 impl Sink {
-    fn try_clone(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::File(file) => Self::File(file.try_clone()?),
-            Self::Socket(socket) => Self::Socket(socket.try_clone()?),
-        })
-    }
-
     /// Writes what can be written without waiting, and takes it out of the batch.
     fn write(&self, batch: &mut Batch) -> Progress {
         while !batch.is_empty() {
@@ -196,7 +190,7 @@ impl Sink {
     }
 }
 
-fn work(mut sink: Sink, pieces: &Receiver<Piece>, shared: &Shared) {
+fn work(mut sink: Arc<Sink>, pieces: &Receiver<Piece>, shared: &Shared) {
     let mut number = 1;
     while let Ok(piece) = pieces.recv() {
         match piece {

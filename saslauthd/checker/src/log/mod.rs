@@ -58,7 +58,7 @@ impl Log {
     /// Takes what the parent hands over for this log.
     ///
     /// # Errors
-    /// When there is no descriptor left, or the one before is so slow that nothing can be told to its thread.
+    /// When the one before is so slow that nothing can be told to its thread.
     pub(crate) fn hand_over(&mut self, descriptor: OwnedFd) -> io::Result<()> {
         let sink = match self.settings.to {
             LogTo::Stderr => Sink::File(descriptor.into()),
