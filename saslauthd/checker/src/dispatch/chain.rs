@@ -35,6 +35,7 @@ impl Dispatcher {
                 return self.exhausted(login);
             };
             login.position += 1;
+            login.spent.push(0);
             let Some(backend) = self.backends.get_mut(index) else { continue };
             let wall = (self.clock)().wall_s;
             let (found, change) = backend.lookup(&login.identity, &login.service, wall);
@@ -72,6 +73,9 @@ impl Dispatcher {
             return self.settle(login, asked, Verdict::Accept(proof), None);
         }
         login.asked = Some(asked);
+        if let Some(spent) = login.spent.last_mut() {
+            *spent = verifier.cost().micros;
+        }
         match self.compare(login, verifier) {
             None => Step::Over,
             Some((login, verdict, verifier)) => self.verdict(login, verdict, Some(verifier)),
@@ -85,7 +89,6 @@ impl Dispatcher {
         verifier: Verifier,
     ) -> Option<(Box<Login>, Verdict, Verifier)> {
         let password = login.password.take()?;
-        login.spent = login.spent.max(verifier.cost().micros);
         if verifier.cost().micros <= INLINE_MICROS {
             let verdict = verifier.compare(&password, &mut self.scratch);
             login.password = Some(password);
@@ -141,7 +144,7 @@ impl Dispatcher {
             self.exhausted(login);
         } else {
             // A stand-in never agrees; if it did, it would prove nothing.
-            self.refuse(login);
+            self.exhausted(login);
         }
         Step::Over
     }
@@ -249,17 +252,16 @@ impl Dispatcher {
                 return self.finish(login, Outcome::Unavailable("backend"));
             }
         }
-        // Nobody has that name, or who has it was refused by a cheap comparison while most others of this chain take
-        // a costly one: then a stand-in takes the time that is missing, through the same queue.
-        let stand_in = self.stand_in(login.chain);
-        let missing = stand_in.filter(|stand_in| stand_in.cost().micros / 2 > login.spent);
-        let Some(verifier) = missing else { return self.refuse(login) };
+        // Who is refused must not learn from the time which backends have that name, or that their record is cheaper
+        // than most: each backend that compared nothing, or little, has a stand-in compared, through the same queue.
         login.asked = None;
-        if let Some((login, verdict, verifier)) = self.compare(login, verifier)
-            && let Step::On(login) = self.verdict(login, verdict, Some(verifier))
-        {
-            self.refuse(login);
+        while let Some(stand_in) = self.owed(&mut login) {
+            match self.compare(login, stand_in) {
+                Some((same, ..)) => login = same,
+                None => return,
+            }
         }
+        self.refuse(login);
     }
 
     /// For the reason of the first backend that knows the user, if any does.
@@ -268,18 +270,18 @@ impl Dispatcher {
         self.finish(login, Outcome::Refuse(reason.as_str()));
     }
 
-    /// Of a chain's backends the costliest majority counts.
-    fn stand_in(&mut self, chain: usize) -> Option<Verifier> {
-        let chain = &self.chains.get(chain)?.backends;
-        let mut costliest: Option<Verifier> = None;
-        for index in chain {
-            let Some(backend) = self.backends.get_mut(*index) else { continue };
-            let stand_in = backend.stand_in();
-            if costliest.as_ref().is_none_or(|known| known.cost() < stand_in.cost()) {
-                costliest = Some(stand_in);
+    /// The stand-in of the next backend whose comparison is missing. A cheap one is hidden by the floor of refusals.
+    fn owed(&mut self, login: &mut Login) -> Option<Verifier> {
+        loop {
+            let index = *self.chains.get(login.chain)?.backends.get(login.stood_in)?;
+            let spent = login.spent.get(login.stood_in).copied().unwrap_or(0);
+            login.stood_in += 1;
+            let stand_in = self.backends.get_mut(index)?.stand_in();
+            let cost = stand_in.cost().micros;
+            if cost > INLINE_MICROS && cost / 2 > spent {
+                return Some(stand_in);
             }
         }
-        costliest
     }
 }
 

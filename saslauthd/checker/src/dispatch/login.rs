@@ -39,8 +39,10 @@ pub(super) struct Login {
     pub(super) position: usize,
     /// What is being compared in the pool; `None` there is a stand-in.
     pub(super) asked: Option<Asked>,
-    /// Estimated microseconds of the costliest comparison so far.
-    pub(super) spent: u64,
+    /// Estimated microseconds of the comparison with each backend so far; 0 where there was none.
+    pub(super) spent: Vec<u64>,
+    /// How far along the chain stand-ins have been compared for what is missing there.
+    pub(super) stood_in: usize,
     /// Why the first backend that knows the user refused.
     pub(super) refused: Option<Reason>,
     /// What could not be asked, if anything.
@@ -90,7 +92,8 @@ impl Login {
             chain: 0,
             position: 0,
             asked: None,
-            spent: 0,
+            spent: Vec::new(),
+            stood_in: 0,
             refused: None,
             away: None,
             backend: None,

@@ -88,6 +88,34 @@ fn d1_in_a_mixed_chain_a_cheap_record_takes_the_time_of_the_others() {
 }
 
 #[test]
+fn d1_a_refusal_costs_one_comparison_for_each_costly_backend_of_the_chain() {
+    let files = Files::new();
+    let hash = argon("pencil");
+    let one = files.sqlite("one", &[("alice", "", &hash), ("both", "", &hash)]);
+    let cheap = files.sqlite("cheap", &[("carl", "", "{PLAIN}pencil")]);
+    let two = files.shadow("two", &[("bob", &hash), ("both", &hash), ("locked", "!$6$x$y")]);
+    let mut house = House::new(config(vec![one, cheap, two]));
+    for user in ["alice", "bob", "both", "locked", "carl", "nobody"] {
+        let before = house.hashed();
+        assert_eq!(house.ask(&login(user, "wrong")), Answer::Refuse);
+        assert_eq!(house.hashed() - before, 2, "{user}");
+    }
+    let before = house.hashed();
+    assert_eq!(house.ask(&login("alice", "wrong")), Answer::Refuse);
+    let event = house.event();
+    assert!(
+        event.contains(" reason=wrong-password ") && event.contains(" backend=one "),
+        "{event}"
+    );
+    for (user, cost) in [("alice", 1), ("bob", 1), ("both", 1), ("carl", 0)] {
+        let before = house.hashed();
+        assert_eq!(house.ask(&login(user, "pencil")), Answer::Accept);
+        assert_eq!(house.hashed() - before, cost, "a right one of {user} waits for nothing");
+    }
+    assert_eq!(house.hashed() - before, 5);
+}
+
+#[test]
 fn d1_a_cheap_refusal_waits_for_its_floor_and_so_does_a_throttled_one() {
     let files = Files::new();
     let backend = files.sqlite("db", &[("alice", "", "{PLAIN}pencil")]);
