@@ -8,7 +8,7 @@ use harness::wait_until;
 use protocol::control::{Login, Request};
 
 use crate::accounts::sasldb;
-use crate::events::{Ear, Try};
+use crate::events::Try;
 use crate::house::{House, PASSWORD, Plan, ready};
 
 /// Accounts of every file here; enough for more than one page of a small one.

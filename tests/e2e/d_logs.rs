@@ -282,9 +282,7 @@ fn fail2ban(log: &Path) -> Vec<String> {
     // Filters include what Debian's package has beside its own.
     let place = log.with_file_name("filter.d");
     std::fs::create_dir_all(&place).unwrap();
-    for name in ["common.conf"] {
-        std::fs::copy(Path::new("/etc/fail2ban/filter.d").join(name), place.join(name)).unwrap();
-    }
+    std::fs::copy("/etc/fail2ban/filter.d/common.conf", place.join("common.conf")).unwrap();
     let own = place.join("saslauthd.conf");
     std::fs::copy(filter, &own).unwrap();
     let mut command = Command::new("fail2ban-regex");
