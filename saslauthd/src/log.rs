@@ -24,12 +24,14 @@ pub struct Log {
     level: Level,
     socket: Option<OwnedFd>,
     foreground: Foreground,
+    /// Lines that standard error had no room for and that nobody was told of.
+    lost: u64,
 }
 
 impl Log {
     /// As configured. A log daemon that is away is asked again at each line.
     pub fn new(log: &task::Log, foreground: Foreground) -> Self {
-        let mut new = Self { to: log.to, level: log.level, socket: None, foreground };
+        let mut new = Self { to: log.to, level: log.level, socket: None, foreground, lost: 0 };
         new.reconnect();
         new
     }
@@ -91,14 +93,7 @@ impl Log {
         if self.foreground == Foreground::No {
             return;
         }
-        let mut line = format!("saslauthd[{}]: {line}", std::process::id()).into_bytes();
-        line.truncate(AT_ONCE - 1);
-        line.push(b'\n');
-        // A reader that is stuck must not stop the one who replaces children; then the line is lost.
-        let mut stderr = std::io::stderr();
-        if descriptors::is_writable(&stderr).unwrap_or(false) {
-            let _ = stderr.write_all(&line);
-        }
+        put(std::io::stderr(), &line, &mut self.lost);
     }
 
     fn send(&mut self, level: Level, line: &str) -> bool {
@@ -122,6 +117,30 @@ impl Log {
         }
         false
     }
+}
+
+/// Writes a line where there is room for it, after a word on those that there was none for: who reads a pipe too
+/// slowly, or not at all, must not keep the parent from its children.
+fn put(mut to: impl AsFd + Write, line: &str, lost: &mut u64) {
+    let pid = std::process::id();
+    if *lost > 0 && is_writable(&to) {
+        let told = format!("saslauthd[{pid}]: {lost} lines lost: standard error was full\n");
+        let _ = to.write_all(told.as_bytes());
+        *lost = 0;
+    }
+    if !is_writable(&to) {
+        *lost += 1;
+        return;
+    }
+    let mut line = format!("saslauthd[{pid}]: {line}");
+    line.truncate(line.floor_char_boundary(AT_ONCE - 1));
+    line.push('\n');
+    // Nobody reads a closed standard error; then the line is lost.
+    let _ = to.write_all(line.as_bytes());
+}
+
+fn is_writable(to: &impl AsFd) -> bool {
+    descriptors::is_writable(to).unwrap_or(false)
 }
 
 /// Control characters, line breaks above all, become escapes.
@@ -180,6 +199,8 @@ fn timestamp(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -202,6 +223,28 @@ mod tests {
             one_line("a\nauth success\x1b[2J\u{2028}ü"),
             "a\\nauth success\\u{1b}[2J\\u{2028}ü"
         );
+    }
+
+    #[test]
+    fn a_standard_error_that_nobody_reads_keeps_nobody_waiting() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut lost = 0;
+        let long = "ü".repeat(AT_ONCE);
+        for _ in 0..100 {
+            put(&writer, &long, &mut lost);
+        }
+        assert!((1..100).contains(&lost), "{lost}");
+        let all = lost;
+        let mut text = vec![0; 8 * AT_ONCE];
+        reader.read_exact(&mut text).unwrap();
+        assert!(text.iter().filter(|byte| **byte == b'\n').count() >= 8, "lines fit");
+        put(&writer, "there is room again", &mut lost);
+        assert_eq!(lost, 0);
+        drop(writer);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        let wanted = format!(": {all} lines lost: standard error was full\nsaslauthd[");
+        assert!(rest.contains(&wanted) && rest.ends_with("]: there is room again\n"));
     }
 
     #[test]
