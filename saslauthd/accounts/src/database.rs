@@ -56,7 +56,8 @@ impl Fault {
             Some(ErrorCode::OperationInterrupted) => Trouble::new(format!(
                 "{path}: the query took longer than {} s; give it an index",
                 DEADLINE.as_secs()
-            )),
+            ))
+            .with_one_name(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Trouble::new(format!("{path}: it is damaged ({text}); restore it from a backup"))
             }

@@ -96,18 +96,33 @@ impl Reason {
 
 /// Why nobody knows: one line for the log, naming the thing; never with a secret in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble(String);
+pub struct Trouble {
+    line: String,
+    /// Whether other names may be answered all the same.
+    of_one_name: bool,
+}
 
 impl Trouble {
     /// A line such as `/etc/sasldb2: page 3 is damaged`.
     pub fn new(line: impl Into<String>) -> Self {
-        Self(line.into())
+        Self { line: line.into(), of_one_name: false }
+    }
+
+    /// The same trouble, met with one name, which says little about others.
+    #[must_use]
+    pub fn with_one_name(self) -> Self {
+        Self { of_one_name: true, ..self }
+    }
+
+    /// Whether other names may be answered all the same.
+    pub fn is_of_one_name(&self) -> bool {
+        self.of_one_name
     }
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.line)
     }
 }
 

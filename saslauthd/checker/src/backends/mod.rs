@@ -190,7 +190,8 @@ impl Backend {
         let change = match &found {
             Lookup::Unavailable(trouble) => {
                 self.health.failures += 1;
-                if took > SLOW {
+                // A name that takes long must not keep those of others from an answer.
+                if took > SLOW && !trouble.is_of_one_name() {
                     self.resting = Some(start + took * REST);
                 }
                 self.note(Some(trouble.clone()), wall)

@@ -42,7 +42,10 @@ impl Dispatcher {
             self.tell(index, change);
             match found {
                 Lookup::NotFound => {}
-                Lookup::Unavailable(_) => login.away = login.away.or(Some(Away::Backend(index))),
+                Lookup::Unavailable(trouble) => {
+                    login.away = login.away.or(Some(Away::Backend(index)));
+                    login.overlong |= trouble.is_of_one_name();
+                }
                 Lookup::Found(found) => match self.found(login, index, found) {
                     Step::On(same) => login = same,
                     Step::Over => return,

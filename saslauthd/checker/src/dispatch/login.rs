@@ -47,6 +47,8 @@ pub(super) struct Login {
     pub(super) refused: Option<Reason>,
     /// What could not be asked, if anything.
     pub(super) away: Option<Away>,
+    /// Whether a backend gave up on this very name after a long time.
+    pub(super) overlong: bool,
     // For the log.
     pub(super) backend: Option<usize>,
     pub(super) scheme: Option<Scheme>,
@@ -96,6 +98,7 @@ impl Login {
             stood_in: 0,
             refused: None,
             away: None,
+            overlong: false,
             backend: None,
             scheme: None,
             cache: CacheUse::Off,

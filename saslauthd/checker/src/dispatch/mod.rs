@@ -264,6 +264,8 @@ impl Dispatcher {
                 Outcome::Unavailable(_) if login.refused.is_some() => {
                     self.limiter.refused(reservation);
                 }
+                // A name that keeps everybody waiting is not free either; what was not compared is no wrong password.
+                Outcome::Unavailable(_) if login.overlong => drop(reservation),
                 Outcome::Unavailable(_) => self.limiter.unknown(reservation),
             }
         }

@@ -117,6 +117,32 @@ fn a_database_that_another_program_keeps_locked_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_name_that_takes_too_long_is_away_alone_and_not_for_free() {
+    let files = Files::new();
+    let table = rusqlite::Connection::open(files.path("mail")).unwrap();
+    table.execute_batch("CREATE TABLE users (name TEXT, hash TEXT)").unwrap();
+    for name in ["alice", "slow"] {
+        table.execute("INSERT INTO users VALUES (?1, ?2)", [name, &argon("pencil")]).unwrap();
+    }
+    let kind = BackendKind::Query {
+        path: files.path("mail").to_str().unwrap().into(),
+        query: "SELECT hash FROM users WHERE name = %u AND (name <> 'slow' OR (WITH RECURSIVE \
+                t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t) > 0)"
+            .into(),
+    };
+    let mut house = House::new(config(vec![ipc::config::Backend { name: "mail".into(), kind }]));
+    assert_eq!(house.ask(&login("slow", "pencil")), Answer::Unavailable);
+    assert!(house.logged().contains("the query took longer"), "{}", house.logged());
+    assert_eq!(house.ask(&login("alice", "pencil")), Answer::Accept);
+    let of_slow = house.core.operator(&of("slow"), serde_json::Value::Null);
+    assert_eq!(
+        (&of_slow["left"]["user"], &of_slow["digests"]),
+        (&9.into(), &0.into()),
+        "{of_slow}"
+    );
+}
+
+#[test]
 fn no_backend_at_all_refuses_everybody() {
     let mut house = House::new(config(vec![]));
     assert_eq!(house.ask(&login("alice", "pencil")), Answer::Refuse);
