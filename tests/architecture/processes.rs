@@ -50,7 +50,7 @@ const LISTENER_OPEN: &[(&str, usize)] = &[
 ];
 const CHECKER_OPEN: &[(&str, usize)] = &[
     ("/dev/null", 2),
-    // The second is the log's, the third that of the thread which feeds it.
+    // The second is the log's.
     ("standard error", 2),
     ("event loop", 3),
     ("limiter's table", 1),
