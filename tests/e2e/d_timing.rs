@@ -262,6 +262,29 @@ fn d1_in_our_own_accounts_neither_realm_nor_restriction_shows() {
 }
 
 #[test]
+fn d1_in_a_chain_nobody_learns_which_backend_knows_a_name() {
+    let plan = Plan::new()
+        .chain("\"shadow\", \"sqlite\"")
+        .accounts(&accounts())
+        .accounts(&[Account::with("both", &crypt(RIGHT, COSTLY).unwrap())]);
+    let Some(house) = plan.start() else { return };
+    for name in ["ann", "bob", "both"] {
+        user(&house, "add", name, "", &["--password-stdin"], RIGHT);
+    }
+    assert_eq!([house.ask("ann", RIGHT), house.ask("user1", RIGHT)], ["OK", "OK"]);
+    let mut tries = Vec::new();
+    for number in 0..times(50) {
+        let known = format!("user{}", number % 20);
+        tries.push(("in the first", Try::new(known, WRONG)));
+        tries.push(("in the second", Try::new(["ann", "bob"][number % 2], WRONG)));
+        tries.push(("in both", Try::new("both", WRONG)));
+        tries.push(("in none", Try::new(format!("nobody{}", number % 20), WRONG)));
+        tries.push(("expired in the first", Try::new("expired", RIGHT)));
+    }
+    measure(house.mux(), tries, 2).are_alike();
+}
+
+#[test]
 fn d2_passwords_over_the_limit_are_refused_before_anybody_is_looked_up() {
     let Some(house) = Plan::new().accounts(&accounts()).start() else { return };
     assert_eq!(house.ask("user1", RIGHT), "OK");
