@@ -125,11 +125,11 @@ settings! {
         r#type: Option<BackendType> = None,
         /// The file. By default /etc/shadow, /etc/sasldb2, or accounts/accounts.sqlite in the state directory.
         path: Option<At<AbsolutePath>> = None,
-        /// For "sqlite-query": a SELECT that returns the stored password hash. %u is the user, %r the realm, %d the same,
-        /// %s the service; each is bound as a value, never pasted into the text.
+        /// For "sqlite-query": a SELECT that returns the stored password hash. %u is the user, %r the realm, %d what
+        /// follows the last @ of the user or else the realm, %s the service; each is bound as a value, never pasted into the text.
         query: Option<At<String>> = None,
-        /// For shadow files: "strict" refuses what pam_unix refuses; "cyrus" also accepts on the day of expiry, when the
-        /// password must be changed (lstchg 0), and past the inactivity period, as Cyrus's saslauthd does.
+        /// For shadow files: "strict" refuses what pam_unix refuses; "cyrus" also accepts on the day of expiry, and when the
+        /// password must be changed (lstchg 0), as Cyrus's saslauthd does.
         states: States = States::Strict,
         /// For sasldb: the realm of users who give none. By default the host's name, as with Cyrus.
         default_realm: Option<String> = None,
