@@ -14,7 +14,7 @@ use crate::house::{House, LOGIN, PASSWORD, Plan};
 use crate::visitors::Visitors;
 
 /// No benchmark: an answer that a person would call quick, on a busy machine.
-const QUICK: Duration = Duration::from_millis(500);
+const QUICK: Duration = Duration::from_secs(1);
 
 fn right() -> Vec<u8> {
     counted(&[LOGIN.as_bytes(), PASSWORD.as_bytes(), b"smtp", b""])
@@ -28,7 +28,7 @@ fn descriptors(house: &House) -> usize {
 fn visits_while(house: &House, least: usize, attack: impl FnOnce()) {
     let visitors = Visitors::arrive(house.mux());
     attack();
-    visitors.leave().all_were_served(least, QUICK);
+    visitors.leave_after(least).all_were_served(QUICK);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a6_more_idle_clients_than_there_are_places_delay_nobody_for_long() {
         }
     }
     // Whoever is late keeps its place for half a second; a login may have to wait for that.
-    visitors.leave().all_were_served(20, Duration::from_secs(2));
+    visitors.leave_after(20).all_were_served(Duration::from_secs(2));
     drop(idle);
     assert_eq!(house.visit(), "OK");
 }
@@ -187,7 +187,7 @@ fn a8_noise_from_an_unprivileged_user_ends_nothing() {
     let sent = made(one).0 + made(two).0;
     assert!(sent > 90_000, "only {sent} frames were taken");
     // Thousands stand before each of them in the kernel's queue, but nobody is turned away.
-    visitors.leave().all_were_served(50, Duration::from_secs(3));
+    visitors.leave_after(50).all_were_served(Duration::from_secs(3));
     assert_eq!(house.daemon.pids(), pids, "a process ended:\n{}", house.daemon.log());
     let status = ask(&control, &Request::Status, PATIENCE).expect("operators are still served");
     assert!(status.contains("\"backends\""), "{status}");

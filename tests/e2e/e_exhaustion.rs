@@ -130,7 +130,7 @@ fn e2_five_thousand_guesses_at_all_names_cost_what_one_mail_server_may() {
     let began = Instant::now();
     let other = guess(house.mux(), |guess| format!("name{guess}"), 5000);
     let took = began.elapsed();
-    visitors.leave().all_were_served(20, Duration::from_secs(1));
+    visitors.leave_after(20).all_were_served(Duration::from_secs(1));
     assert!(other.is_empty(), "{other:?}");
     let throttled = house.figure("/logins/throttled");
     let allowed = 50 + 5 * (took.as_secs() + 2);

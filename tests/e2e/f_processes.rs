@@ -389,7 +389,7 @@ fn f11_a_storm_of_signals_under_load_changes_nothing() {
         thread::sleep(Duration::from_secs(3));
         enough.store(true, Ordering::Relaxed);
     });
-    visitors.leave().all_were_served(50, Duration::from_secs(2));
+    visitors.leave_after(50).all_were_served(Duration::from_secs(2));
     assert!(wait_until(|| house.daemon.pids().len() == 3), "{:?}", house.daemon.pids());
     assert_eq!(house.visit(), "OK");
     let pid = Pid::from_raw(parent.0);

@@ -278,7 +278,7 @@ fn f2_a_hundred_reloads_refuse_nobody_and_lose_no_answer() {
     for _ in 0..1000 {
         house.send(b"");
     }
-    visitors.leave().all_were_served(100, Duration::from_secs(2));
+    visitors.leave_after(100).all_were_served(Duration::from_secs(2));
     assert_eq!(house.listener(), listener);
     assert_eq!(fs::metadata(house.mux()).expect("the socket").ino(), inode);
     // Old checkers go as soon as they have answered.
