@@ -15,19 +15,29 @@ const TABLE: &[(&str, &[&str])] = &[
     ("saslauthd-crypt", &[]),
     ("saslauthd-credentials", &["saslauthd-protocol", "saslauthd-crypt"]),
     ("saslauthd-accounts", &["saslauthd-protocol", "saslauthd-credentials"]),
-    ("saslauthd", &["saslauthd-ipc", "saslauthd-sys"]),
-    ("saslauthd-listener", &["saslauthd-protocol", "saslauthd-ipc", "saslauthd-sys"]),
+    ("saslauthd-mechanisms", &["saslauthd-protocol", "saslauthd-credentials"]),
+    ("saslauthd-access", &[]),
+    ("saslauthd", &["saslauthd-ipc", "saslauthd-sys", "saslauthd-access"]),
+    (
+        "saslauthd-listener",
+        &["saslauthd-protocol", "saslauthd-ipc", "saslauthd-sys", "saslauthd-access"],
+    ),
     (
         "saslauthd-checker",
         &[
             "saslauthd-ipc",
             "saslauthd-credentials",
             "saslauthd-accounts",
+            "saslauthd-mechanisms",
             "saslauthd-sys",
             "saslauthd-protocol",
         ],
     ),
-    ("tools", &["saslauthd-protocol", "saslauthd-credentials", "saslauthd-accounts"]),
+    (
+        "tools",
+        &["saslauthd-protocol", "saslauthd-credentials", "saslauthd-accounts", "saslauthd-access"],
+    ),
+    ("pam_saslauthd", &["saslauthd-protocol"]),
     ("tests", &["saslauthd-protocol"]),
 ];
 

@@ -10,6 +10,7 @@
 pub mod allow;
 pub mod config;
 pub mod control;
+pub mod exchange;
 pub mod requests;
 pub mod status;
 

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod client;
 pub mod control;
+pub mod mechanism;
 pub mod mux;
 pub mod names;
 pub mod pwcheck;

@@ -1,0 +1,1 @@
+//! A PAM module that asks the saslauthd socket.
