@@ -72,6 +72,7 @@ fn b4_dates_decide_as_the_table_says_in_both_modes() {
                 row.text
             );
         }
+        house.await_log(&format!("day {}, which is to come", today() + 5));
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Instant;
 use harness::accounts::{crypt, today};
 use harness::{Account, Daemon, Sandbox};
 
-use crate::accounts::{database, mailauth, sasldb, user};
+use crate::accounts::{database, mailauth, sasldb, sqlite, user};
 use crate::events::{Ear, Try};
 use crate::house::{Plan, ready};
 
@@ -257,6 +257,32 @@ fn d1_in_our_own_accounts_neither_realm_nor_restriction_shows() {
         tries.push(("wrong realm", Try::new("ann", RIGHT).realm("nowhere")));
         let odd = ["far", "imap", "past", "locked"][number % 4];
         tries.push(("restricted, right password", Try::new(odd, RIGHT)));
+    }
+    measure(house.mux(), tries, 2).are_alike();
+}
+
+#[test]
+fn d1_in_somebody_elses_table_unknown_names_are_like_those_who_log_in() {
+    if !ready() {
+        return;
+    }
+    let plan = Plan::new().chain("\"table\"").sections(
+        "[backend.table]\ntype = \"sqlite-query\"\npath = \"/etc/table.sqlite\"\n\
+         query = \"SELECT pw FROM users WHERE name = %u\"",
+    );
+    let sandbox = plan.furnish();
+    let hash = crypt(RIGHT, COSTLY).unwrap();
+    let rows: String =
+        (0..20).map(|at| format!("INSERT INTO users VALUES ('user{at}', '{hash}');")).collect();
+    let table = sandbox.path().join("etc/table.sqlite");
+    sqlite(&table, &format!("CREATE TABLE users (name TEXT, pw TEXT);{rows}"));
+    let house = plan.start_in(sandbox);
+    // One login tells what hashes are like here, and no minute has to pass.
+    assert_eq!(house.ask("user1", RIGHT), "OK");
+    let mut tries = Vec::new();
+    for number in 0..times(100) {
+        tries.push(("wrong password", Try::new(format!("user{}", number % 20), WRONG)));
+        tries.push(("unknown", Try::new(format!("nobody{}", number % 20), WRONG)));
     }
     measure(house.mux(), tries, 2).are_alike();
 }

@@ -8,12 +8,13 @@
 mod answer;
 mod template;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
 use credentials::policy::Policy;
 use credentials::stand_in::{Census, Shape};
-use credentials::{Lookup, Trouble};
+use credentials::{Entry, Generation, Lookup, Trouble};
 use rusqlite::{Connection, Statement};
 
 pub use template::{Slot, Template, TemplateError};
@@ -62,7 +63,12 @@ pub struct Query {
     template: Template,
     judge: Judge,
     seen: Census,
+    /// Records that are in the census, so that who logs in often counts once.
+    counted: HashSet<Generation>,
 }
+
+/// Most records that the census counts; what most of so many are like changes no more.
+const MOST_COUNTED: usize = 65_536;
 
 struct Foreign;
 
@@ -86,18 +92,26 @@ impl Query {
             template,
             judge: Judge { policy, stand_in },
             seen: Census::new(),
+            counted: HashSet::new(),
         }
     }
 
-    /// The usable hashes among all that was found since the start, so that unknown names take the time of the
-    /// majority. A query for one name cannot count a table, and those who log in are those whose time can be told.
-    pub fn census(&self) -> &Census {
-        &self.seen
+    /// What unknown names are compared with: like the usable hashes of most records that were found since the start.
+    /// A query for one name cannot count a table, and those who log in are those whose time can be told.
+    pub fn stand_in(&self) -> &Shape {
+        &self.judge.stand_in
     }
 
-    /// Sets another stand-in, usually after a [`Self::census`].
-    pub fn set_stand_in(&mut self, stand_in: Shape) {
-        self.judge.stand_in = stand_in;
+    fn count(&mut self, entry: &Entry) {
+        let is_new = !entry.verifier.is_stand_in()
+            && self.counted.len() < MOST_COUNTED
+            && self.counted.insert(entry.generation);
+        if is_new {
+            self.seen.count(&entry.verifier);
+            if let Some(majority) = self.seen.majority() {
+                self.judge.stand_in = majority.clone();
+            }
+        }
     }
 
     /// Whether the database is there and the query is one that may be asked: for the start and for `--check`.
@@ -111,7 +125,7 @@ impl Query {
 
     /// Asks for one name; never longer than a second and a quarter.
     pub fn lookup(&mut self, asked: &Asked<'_>, now: UnixTime) -> Lookup<Found> {
-        let Self { database, template, judge, seen } = self;
+        let Self { database, template, judge, .. } = self;
         let path = database.path().to_owned();
         let values: Option<Vec<&str>> =
             template.slots().iter().map(|slot| asked.value(*slot)).collect();
@@ -133,9 +147,7 @@ impl Query {
         });
         match found {
             Ok(Some(found)) => {
-                if !found.entry.verifier.is_stand_in() {
-                    seen.count(&found.entry.verifier);
-                }
+                self.count(&found.entry);
                 Lookup::Found(found)
             }
             Ok(None) => Lookup::NotFound,

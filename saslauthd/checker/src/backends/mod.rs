@@ -41,7 +41,7 @@ enum Kind {
     Shadow(ShadowFile),
     Sasldb { file: Box<Database>, default_realm: Name },
     Sqlite { accounts: Box<accounts::Backend>, shape: Shape },
-    Query { query: Box<Query>, shape: Shape, realm: RealmUse },
+    Query { query: Box<Query>, realm: RealmUse },
 }
 
 /// How a backend has been, for the operator.
@@ -131,7 +131,7 @@ impl Backend {
                     .map_err(|why| Trouble::new(format!("{}: query: {why}", config.name)))?;
                 let realm = RealmUse::of(&template);
                 let query = Query::new(Path::new(path), template, policy, shape());
-                Kind::Query { query: Box::new(query), shape: shape(), realm }
+                Kind::Query { query: Box::new(query), realm }
             }
         };
         Ok(Self { name: printable(&config.name), kind, health: Health::default(), resting: None })
@@ -216,7 +216,11 @@ impl Backend {
         let seconds = i64::try_from(wall).unwrap_or(i64::MAX);
         let (user, realm) = (identity.user.as_bytes(), identity.realm.as_bytes());
         match &mut self.kind {
-            Kind::Shadow(file) => plain(file.lookup(user, seconds / 86_400)),
+            Kind::Shadow(file) => {
+                let today = seconds / 86_400;
+                let found = plain(file.lookup(user, today));
+                with_complaint(found, || file.complaint(user, today))
+            }
             Kind::Sasldb { file, default_realm } => {
                 let realm = if realm.is_empty() { default_realm.as_bytes() } else { realm };
                 plain(file.lookup(user, realm))
@@ -258,7 +262,8 @@ impl Backend {
                 Err(_) => Verifier::stand_in(&Shape::yescrypt()),
             },
             Kind::Sasldb { file, .. } => file.stand_in(),
-            Kind::Sqlite { shape, .. } | Kind::Query { shape, .. } => Verifier::stand_in(shape),
+            Kind::Sqlite { shape, .. } => Verifier::stand_in(shape),
+            Kind::Query { query, .. } => Verifier::stand_in(query.stand_in()),
         }
     }
 
@@ -266,19 +271,13 @@ impl Backend {
     /// then.
     pub(crate) fn take_census(&mut self) {
         match &mut self.kind {
-            Kind::Shadow(_) | Kind::Sasldb { .. } => {}
+            Kind::Shadow(_) | Kind::Sasldb { .. } | Kind::Query { .. } => {}
             Kind::Sqlite { accounts, shape } => {
                 if let Some(majority) =
                     accounts.census().ok().and_then(|all| all.majority().cloned())
                 {
                     *shape = majority.clone();
                     accounts.set_stand_in(majority);
-                }
-            }
-            Kind::Query { query, shape, .. } => {
-                if let Some(majority) = query.census().majority().cloned() {
-                    *shape = majority.clone();
-                    query.set_stand_in(majority);
                 }
             }
         }
@@ -295,6 +294,17 @@ fn plain(found: Lookup<Entry>) -> Lookup<Found> {
         }),
         Lookup::NotFound => Lookup::NotFound,
         Lookup::Unavailable(trouble) => Lookup::Unavailable(trouble),
+    }
+}
+
+/// What an operator should hear of a record that was found.
+fn with_complaint(
+    found: Lookup<Found>,
+    complaint: impl FnOnce() -> Option<Trouble>,
+) -> Lookup<Found> {
+    match found {
+        Lookup::Found(found) => Lookup::Found(Found { complaint: complaint(), ..found }),
+        other => other,
     }
 }
 

@@ -58,7 +58,8 @@ impl Dispatcher {
     fn found(&mut self, mut login: Box<Login>, backend: usize, found: Found) -> Step {
         let Found { entry, restrictions, own, complaint } = found;
         if let Some(complaint) = complaint {
-            self.log.say(Level::Error, format_args!("{complaint}"));
+            let level = if entry.standing.is_ok() { Level::Warning } else { Level::Error };
+            self.log.say(level, format_args!("{complaint}"));
         }
         if let Err(busy) = self.charge_account(&mut login, backend, &entry) {
             self.throttle(busy, login);

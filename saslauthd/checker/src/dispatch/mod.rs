@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use credentials::names::Preparation;
 use credentials::{Scratch, Trouble};
 use ipc::config::{self, Level, Mapping};
-use ipc::requests::{Answered, Incoming, Unreadable, Verify};
+use ipc::requests::{Answered, Fault, Incoming, Unreadable, Verify};
 use protocol::{Answer, Name};
 
 use crate::backends::{self, Backend, RealmUse};
@@ -313,6 +313,10 @@ impl Dispatcher {
                 "request outcome=refuse reason={why} socket={socket} peer_uid={uid} peer_pid={pid}"
             ),
         );
+        // Cyrus would have compared the name as it is, or up to the NUL, and told of a failure.
+        if matches!(fault, Fault::LineBreak | Fault::Nul) {
+            self.log.nameless_failure();
+        }
     }
 
     /// Gives a finished job to whoever asked for it.

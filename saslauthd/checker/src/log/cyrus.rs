@@ -62,6 +62,16 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// The failure of a request whose names could not be read.
+pub(super) struct Nameless;
+
+impl fmt::Display for Nameless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = "auth failure: [user=] [service=] [realm=] [mech=-]";
+        write!(f, "{:16}: {head} [reason={}]", "", words("-", "unreadable"))
+    }
+}
+
 /// Cyrus's words where it has some; `Unknown` is what it says when a mechanism gives no reason, as sasldb never does.
 fn words(kind: &str, reason: &'static str) -> &'static str {
     match reason {

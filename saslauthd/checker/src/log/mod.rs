@@ -112,6 +112,13 @@ impl Log {
         self.text = text;
     }
 
+    /// Cyrus's line for a request whose names nobody read.
+    pub(crate) fn nameless_failure(&mut self) {
+        if self.settings.cyrus_lines {
+            self.say(Level::Info, format_args!("{}", cyrus::Nameless));
+        }
+    }
+
     /// Anything else. The caller quotes what came from a peer.
     pub(crate) fn say(&mut self, level: Level, what: std::fmt::Arguments<'_>) {
         if self.logs(level) {

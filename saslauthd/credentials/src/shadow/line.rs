@@ -62,6 +62,12 @@ impl<'a> Line<'a> {
         Ok(Self { hash, changed: days(changed)?, maximum: days(maximum)?, expires: days(expires)? })
     }
 
+    /// The day of the last change, when it has not come yet: a clock was wrong, or an editor mistyped. Maximum ages
+    /// count from it, so the password lives longer than was meant.
+    pub fn changed_after(&self, today: i64) -> Option<i64> {
+        self.changed.filter(|day| *day > today)
+    }
+
     /// Whether the account may log in on that day, given the right password.
     pub fn standing(&self, today: i64, rules: Rules) -> Result<(), Reason> {
         let expired = match rules {
@@ -137,6 +143,17 @@ mod tests {
             assert_eq!(standing(dates, Rules::Strict), strict, "strict {dates}");
             assert_eq!(standing(dates, Rules::Cyrus), cyrus, "cyrus {dates}");
         }
+    }
+
+    #[test]
+    fn b4_a_change_that_has_not_come_yet_is_told() {
+        let day = |dates: &str| {
+            let line = format!("ann:x:{dates}");
+            Line::parse(line.as_bytes()).ok().and_then(|line| line.changed_after(TODAY))
+        };
+        assert_eq!(day("20001:0:10:7:::"), Some(20_001));
+        assert_eq!(day("20000:0:10:7:::"), None);
+        assert_eq!(day("::::::"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use protocol::Quoted;
 use zeroize::Zeroizing;
 
 use crate::policy::Policy;
@@ -65,6 +66,14 @@ impl ShadowFile {
         self.refresh(SystemTime::now())?;
         let loaded = self.loaded.as_ref().ok_or_else(|| self.trouble(&"it is not loaded"))?;
         Ok(loaded.majority.clone())
+    }
+
+    /// What an operator should hear of the record that was just found, though it may log in.
+    pub fn complaint(&self, name: &[u8], today: i64) -> Option<Trouble> {
+        let line = Line::parse(self.loaded.as_ref()?.line(name)?).ok()?;
+        let day = line.changed_after(today)?;
+        let why = format!("{} changed the password on day {day}, which is to come", Quoted(name));
+        Some(self.trouble(&why))
     }
 
     fn lookup_at(&mut self, name: &[u8], today: i64, now: SystemTime) -> Lookup<Entry> {
