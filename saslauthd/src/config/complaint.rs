@@ -16,7 +16,7 @@ pub struct Complaint {
 }
 
 /// Complaints while they are gathered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Complaints(Vec<Complaint>);
 
 impl Complaints {
@@ -39,6 +39,19 @@ impl Complaints {
             None => broken.is_empty(),
         });
         self.0.extend(syntax.0);
+        self
+    }
+
+    /// These, and of `later` what is found elsewhere: where a value was wrong, its default was looked at, of which
+    /// nobody wants to hear.
+    pub fn and(mut self, later: Self, text: &str) -> Self {
+        let line = |complaint: &Complaint| Some(line_of(text, complaint.at.as_ref()?.start));
+        let taken: Vec<usize> = self.0.iter().filter_map(line).collect();
+        let is_empty = self.0.is_empty();
+        self.0.extend(later.0.into_iter().filter(|complaint| match line(complaint) {
+            Some(line) => !taken.contains(&line),
+            None => is_empty,
+        }));
         self
     }
 

@@ -49,10 +49,13 @@ pub struct Config {
     pub cache: Cache,
     /// `[log]`.
     pub log: Log,
+    /// What was wrong with the text so far; [`Self::plan`] adds its own and shows them all at once.
+    complaints: Complaints,
 }
 
 impl Config {
-    /// Reads a configuration file's text. `path` is for messages.
+    /// Reads a configuration file's text. `path` is for messages. A value with an error keeps its default, for as
+    /// long as it takes to find the other errors.
     pub fn parse(path: &str, text: &str) -> Result<Self, Report> {
         let (document, errors) = DeTable::parse_recoverable(text);
         let mut syntax = Complaints::default();
@@ -63,8 +66,11 @@ impl Config {
         let mut complaints = Complaints::default();
         let mut config = Self { path: path.into(), text: text.into(), ..Self::default() };
         config.read(document.get_ref(), &mut complaints);
-        let complaints = complaints.without_lines_of(syntax, text);
-        if complaints.is_empty() { Ok(config) } else { Err(complaints.into_report(path, text)) }
+        if !syntax.is_empty() {
+            return Err(complaints.without_lines_of(syntax, text).into_report(path, text));
+        }
+        config.complaints = complaints;
+        Ok(config)
     }
 
     fn read(&mut self, document: &DeTable<'_>, complaints: &mut Complaints) {
@@ -171,9 +177,9 @@ wait = 5
 [cache]
 mode = \"sometimes\"
 ";
-        let report = Config::parse("/etc/saslauthd.toml", text).unwrap_err();
+        let config = Config::parse("/etc/saslauthd.toml", text).unwrap();
         assert_eq!(
-            report.to_string(),
+            config.complaints.into_report(&config.path, text).to_string(),
             "\
 /etc/saslauthd.toml:1:20: expected a string without control characters, found a number
     chain = [\"sasldb\", 7]
@@ -212,7 +218,8 @@ mode = \"sometimes\"
     #[test]
     fn wrong_shapes_say_how_to_write_them() {
         let text = "socket = 1\nbackend = 2\nrealm = 3\ncache = 4\n";
-        let report = Config::parse("x", text).unwrap_err().to_string();
+        let config = Config::parse("x", text).unwrap();
+        let report = config.complaints.into_report("x", text).to_string();
         for part in ["[[socket]]", "[backend.NAME]", "[realm.NAME]", "expected a section"] {
             assert!(report.contains(part), "{part}: {report}");
         }

@@ -97,6 +97,7 @@ impl Config {
     pub fn plan(&self, host: &Host) -> Result<Plan, Report> {
         let mut complaints = Complaints::default();
         let plan = Planner { config: self, host, complaints: &mut complaints }.plan();
+        let complaints = self.complaints.clone().and(complaints, &self.text);
         if complaints.is_empty() {
             Ok(plan)
         } else {

@@ -172,6 +172,15 @@ x.toml:17:8: [realm.\"r\"] needs a chain
 }
 
 #[test]
+fn wrong_values_hide_no_wrong_names_but_their_own() {
+    let text = "chain = [\"nowhere\"]\nrun_dir = \"relative\"\n[hashing]\nmemory = \"1TiB\"\n";
+    let report = World::new().plan(text).unwrap_err();
+    let places: Vec<&str> =
+        report.lines().filter(|line| line.starts_with("x.toml")).map(|line| &line[..10]).collect();
+    assert_eq!(places, ["x.toml:1:1", "x.toml:2:1", "x.toml:4:1"], "{report}");
+}
+
+#[test]
 fn limits_of_the_kernel_and_of_messages_are_kept() {
     let world = World::new();
     let long = format!("[[socket]]\npath = \"/{}\"\n", "x".repeat(107));
