@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::task::{Context, Poll, Waker};
 
 use ipc::Malformed;
+use ipc::exchange::Reply;
 use ipc::requests::{Answered, Incoming, Outgoing, Requests};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
@@ -62,6 +63,11 @@ impl Channel {
     /// Collects an answer; [`Self::flush`] sends it.
     pub(crate) fn answer(&self, answered: Answered) {
         self.unsent.borrow_mut().answer(answered);
+    }
+
+    /// Collects what is said of an exchange or a search; [`Self::flush`] sends it.
+    pub(crate) fn reply(&self, reply: &Reply) {
+        self.unsent.borrow_mut().reply(reply);
     }
 
     /// Sends what can be sent; the reading task sends the rest when the listener has read.
@@ -157,7 +163,7 @@ fn take_apart(
 
 #[cfg(test)]
 mod tests {
-    use ipc::requests::{Answers, Peer, Source, Verify};
+    use ipc::requests::{Answers, FromChecker, Peer, Source, Verify};
     use protocol::{Answer, Name, Password};
 
     use super::*;
@@ -187,7 +193,7 @@ mod tests {
         let seen = RefCell::new(Vec::new());
         let each = |message| match message {
             Incoming::Verify(request) => seen.borrow_mut().push(request.id),
-            Incoming::Unreadable(_) => {}
+            _ => {}
         };
         let rest = take_apart(&mut Requests::default(), &mut buffer, filled, &each).unwrap();
         assert_eq!((&*seen.borrow(), rest), (&vec![1], two.as_bytes().len() - 3));
@@ -227,7 +233,8 @@ mod tests {
                     let count = io::Read::read(&mut theirs, &mut chunk).unwrap();
                     bytes.extend_from_slice(&chunk[..count]);
                     let mut used = 0;
-                    while let Some((answered, length)) = answers.next(&bytes[used..]).unwrap() {
+                    while let Some((message, length)) = answers.next(&bytes[used..]).unwrap() {
+                        let FromChecker::Answered(answered) = message else { unreachable!() };
                         assert_eq!(answered.id, next);
                         (next, used) = (next + 1, used + length);
                     }

@@ -17,7 +17,7 @@ use accounts::{AccountName, Kind, NewAccount, Restrictions, Secrets, Store, Stor
 use ipc::allow::Gate;
 use ipc::config::*;
 use ipc::control::{self, FromChild, ToChecker};
-use ipc::requests::{Answers, Outgoing, Peer, Source, Verify};
+use ipc::requests::{Answers, FromChecker, Outgoing, Peer, Source, Verify};
 use ipc::status::Confinement;
 use protocol::{Answer, Name, Password};
 use sys::channel::{self, Kind as Pair};
@@ -163,8 +163,10 @@ fn answers(stream: &mut UnixStream, count: usize) -> BTreeMap<u64, Answer> {
         assert!(length > 0, "the checker closed the channel");
         bytes.extend_from_slice(&chunk[..length]);
         let mut used = 0;
-        while let Some((answered, length)) = decoder.next(&bytes[used..]).unwrap() {
+        while let Some((message, length)) = decoder.next(&bytes[used..]).unwrap() {
             used += length;
+            // What may be offered is said first on each channel.
+            let FromChecker::Answered(answered) = message else { continue };
             assert!(got.insert(answered.id, answered.answer).is_none());
         }
         bytes.drain(..used);

@@ -14,7 +14,7 @@ use credentials::sasldb;
 use credentials::shadow::{Line, Rules, name_of};
 use credentials::{Policy, Scratch, Verifier, WeakSchemes};
 use ipc::control::{self, FromChild, Message, ToChecker, ToListener};
-use ipc::requests::{Answers, Incoming, Outgoing, Requests};
+use ipc::requests::{Answers, FromChecker, Incoming, Outgoing, Requests};
 use protocol::control::Request;
 use protocol::mux::{self, FieldLimits};
 use protocol::{Name, Password, pwcheck};
@@ -58,6 +58,10 @@ pub fn requests(bytes: &[u8]) {
         match &incoming {
             Incoming::Verify(verify) => outgoing.verify(verify),
             Incoming::Unreadable(note) => outgoing.unreadable(note),
+            Incoming::Begin(begin) => outgoing.begin(begin),
+            Incoming::Respond(respond) => outgoing.respond(respond),
+            Incoming::Cancel(id) => outgoing.cancel(*id),
+            Incoming::Find(find) => outgoing.find(find),
         }
         let again = Requests::default().next(outgoing.as_bytes());
         assert!(matches!(again, Ok(Some((_, all))) if all == outgoing.as_bytes().len()));
@@ -65,11 +69,14 @@ pub fn requests(bytes: &[u8]) {
         assert_ne!(used, 0);
     }
     let (mut reader, mut rest) = (Answers::default(), bytes);
-    while let Ok(Some((answered, used))) = reader.next(rest) {
+    while let Ok(Some((message, used))) = reader.next(rest) {
         let mut outgoing = Outgoing::default();
-        outgoing.answer(answered);
+        match &message {
+            FromChecker::Answered(answered) => outgoing.answer(*answered),
+            FromChecker::Reply(reply) => outgoing.reply(reply),
+        }
         let again = Answers::default().next(outgoing.as_bytes());
-        assert_eq!(again, Ok(Some((answered, outgoing.as_bytes().len()))));
+        assert!(matches!(again, Ok(Some((_, all))) if all == outgoing.as_bytes().len()));
         rest = rest.get(used..).expect("a frame is part of what came");
         assert_ne!(used, 0);
     }

@@ -3,6 +3,8 @@
 //! The table is the policy, as in OpenSSH's monitor: what is not in it ends the sender.
 
 use crate::Malformed;
+use crate::exchange::{MAX_BINDING, MAX_MASKS, MAX_MESSAGE, MAX_PART, MAX_SOCKETS};
+use protocol::Name;
 
 /// How often a message may come in the life of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +28,28 @@ pub struct Row {
     pub often: Often,
 }
 
+/// A name, or a SASL message, with the length before it.
+const NAME: usize = 2 + Name::MAX;
+const MESSAGE: usize = 2 + MAX_MESSAGE;
+
 /// Listener to checker.
 pub const LISTENER_TO_CHECKER: &[Row] = &[
     Row { tag: 1, name: "verify", most: 16 * 1024, often: Often::Always },
     Row { tag: 2, name: "unreadable", most: 16, often: Often::Always },
+    Row { tag: 3, name: "begin", most: 49 + 2 * NAME + MESSAGE, often: Often::Always },
+    Row { tag: 4, name: "respond", most: 10 + MESSAGE + 2 + MAX_BINDING, often: Often::Always },
+    Row { tag: 5, name: "cancel", most: 9, often: Often::Always },
+    Row { tag: 6, name: "find", most: 26 + MAX_MASKS * NAME, often: Often::Always },
 ];
 
 /// Checker to listener.
-pub const CHECKER_TO_LISTENER: &[Row] =
-    &[Row { tag: 1, name: "answer", most: 10, often: Often::Always }];
+pub const CHECKER_TO_LISTENER: &[Row] = &[
+    Row { tag: 1, name: "answer", most: 10, often: Often::Always },
+    Row { tag: 2, name: "challenge", most: 10 + MESSAGE, often: Often::Always },
+    Row { tag: 3, name: "ended", most: 12 + NAME + MESSAGE, often: Often::Always },
+    Row { tag: 4, name: "found", most: 17 + MAX_PART, often: Often::Always },
+    Row { tag: 5, name: "offers", most: 3 + 8 * MAX_SOCKETS, often: Often::Always },
+];
 
 /// Parent to listener.
 pub const PARENT_TO_LISTENER: &[Row] = &[
@@ -62,6 +77,17 @@ pub const CHILD_TO_PARENT: &[Row] = &[
     Row { tag: 3, name: "refused", most: 4 * 1024, often: Often::Once },
     Row { tag: 4, name: "event", most: 16, often: Often::Always },
 ];
+
+/// The most bytes of any message of a table.
+pub(crate) const fn longest(table: &[Row]) -> usize {
+    match table {
+        [] => 0,
+        [row, rest @ ..] => {
+            let other = longest(rest);
+            if row.most > other { row.most } else { other }
+        }
+    }
+}
 
 /// Holds one end of a channel to its table.
 pub struct Gate {

@@ -1,7 +1,9 @@
 //! What listener and checker say to each other about SASL exchanges and about accounts that are looked up.
 //!
 //! The listener forwards opaque, bounded bytes and never a stored secret; the checker carries the exchange out.
-//! The codec is in [`crate::requests`], since these travel on the same stream as the logins of the mux.
+//! These travel on the same stream as the logins of the mux, see [`crate::requests`].
+
+pub(crate) mod codec;
 
 use protocol::mechanism::{Mechanism, MechanismSet};
 use protocol::{Answer, Name};
@@ -13,6 +15,12 @@ use crate::requests::{Peer, Source};
 pub const MAX_MESSAGE: usize = 12 * 1024;
 /// Longest channel binding data, in bytes: a hash of a certificate, or an exporter's value.
 pub const MAX_BINDING: usize = 128;
+/// Most masks of one flush; the listener refuses longer lists.
+pub const MAX_MASKS: usize = 12;
+/// Most bytes of one part of a list: each user has two more than its length.
+pub const MAX_PART: usize = 12 * 1024;
+/// Most sockets of a listener.
+pub const MAX_SOCKETS: usize = 1024;
 /// Most exchanges under way that a checker holds for one channel.
 pub const MAX_EXCHANGES: usize = 4096;
 

@@ -11,6 +11,7 @@ pub mod allow;
 pub mod config;
 pub mod control;
 pub mod exchange;
+mod frame;
 pub mod requests;
 pub mod status;
 

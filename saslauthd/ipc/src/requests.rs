@@ -1,16 +1,16 @@
 //! The hot path: logins from the listener to the checker, and answers back.
 //!
-//! A stream of frames, `u32le length` of what follows, then a tag byte and the body; many frames to a write.
+//! A stream of frames, many to a write; SASL exchanges and searches are between them, see [`crate::exchange`].
 //! Both codecs are by hand because a [`Password`] has no `Serialize`, and because a request must not cost
 //! more than its copy. An id belongs to one request of one channel and is answered once.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use protocol::{Address, Answer, Name, Password};
-use zeroize::Zeroize;
 
 use crate::Malformed;
-use crate::allow::{CHECKER_TO_LISTENER, Gate, LISTENER_TO_CHECKER, Row};
+use crate::allow::{CHECKER_TO_LISTENER, Gate, LISTENER_TO_CHECKER, longest};
+use crate::exchange::{Begin, Find, Reply, Respond, codec};
+pub use crate::frame::Outgoing;
+use crate::frame::{Body, frame, peer, source};
 
 /// The process at the other end of a client's socket, by SO_PEERCRED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,6 +113,22 @@ pub enum Incoming {
     Verify(Verify),
     /// Log this.
     Unreadable(Unreadable),
+    /// Begin a SASL exchange.
+    Begin(Begin),
+    /// Go on with one.
+    Respond(Respond),
+    /// Forget the exchange of this id; it is answered no more.
+    Cancel(u64),
+    /// Search, and answer.
+    Find(Find),
+}
+
+/// What the checker tells the listener.
+pub enum FromChecker {
+    /// The answer to a login.
+    Answered(Answered),
+    /// About an exchange or a search.
+    Reply(Reply),
 }
 
 /// The answer to one login.
@@ -128,12 +144,8 @@ const VERIFY: u8 = 1;
 const UNREADABLE: u8 = 2;
 const ANSWER: u8 = 1;
 
-/// More than what any frame holds besides names and passwords.
-const OVERHEAD: usize = 128;
-
-/// Bytes on their way out, wiped when they are dropped or sent.
-#[derive(Default)]
-pub struct Outgoing(Vec<u8>);
+const MOST_ASKED: usize = longest(LISTENER_TO_CHECKER);
+const MOST_SAID: usize = longest(CHECKER_TO_LISTENER);
 
 impl Outgoing {
     /// Appends a login.
@@ -143,8 +155,8 @@ impl Outgoing {
             + request.service.as_bytes().len()
             + request.realm.as_bytes().len();
         let start = self.open(VERIFY, fields);
-        self.0.extend_from_slice(&request.id.to_le_bytes());
-        self.0.extend_from_slice(&request.socket.to_le_bytes());
+        self.bytes(&request.id.to_le_bytes());
+        self.bytes(&request.socket.to_le_bytes());
         self.peer(request.peer);
         self.source(request.source);
         for field in [
@@ -153,10 +165,7 @@ impl Outgoing {
             request.service.as_bytes(),
             request.realm.as_bytes(),
         ] {
-            // The types bound each field far below 64 KiB.
-            let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
-            self.0.extend_from_slice(&length.to_le_bytes());
-            self.0.extend_from_slice(field);
+            self.counted(field);
         }
         self.close(start);
     }
@@ -164,98 +173,19 @@ impl Outgoing {
     /// Appends the note of an unreadable request.
     pub fn unreadable(&mut self, note: &Unreadable) {
         let start = self.open(UNREADABLE, 0);
-        self.0.extend_from_slice(&note.socket.to_le_bytes());
+        self.bytes(&note.socket.to_le_bytes());
         self.peer(note.peer);
         let place = Fault::ALL.iter().position(|fault| *fault == note.fault);
-        self.0.push(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
+        self.byte(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
         self.close(start);
     }
 
     /// Appends an answer.
     pub fn answer(&mut self, answered: Answered) {
         let start = self.open(ANSWER, 0);
-        self.0.extend_from_slice(&answered.id.to_le_bytes());
-        self.0.push(match answered.answer {
-            Answer::Accept => 1,
-            Answer::Refuse => 2,
-            Answer::Unavailable => 3,
-        });
+        self.bytes(&answered.id.to_le_bytes());
+        self.byte(answer_byte(answered.answer));
         self.close(start);
-    }
-
-    /// What is to be written.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Whether nothing is to be written.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes away what was written, and wipes it.
-    pub fn sent(&mut self, count: usize) {
-        let count = count.min(self.0.len());
-        let rest = self.0.len() - count;
-        self.0.copy_within(count.., 0);
-        if let Some(tail) = self.0.get_mut(rest..) {
-            tail.zeroize();
-        }
-        self.0.truncate(rest);
-    }
-
-    /// Grows without leaving a copy of a password behind in freed memory, as a vector by itself would.
-    fn make_room(&mut self, more: usize) {
-        let wanted = self.0.len() + more;
-        if wanted > self.0.capacity() {
-            let mut larger = Vec::with_capacity(wanted.next_power_of_two());
-            larger.extend_from_slice(&self.0);
-            self.0.zeroize();
-            self.0 = larger;
-        }
-    }
-
-    /// Begins a frame that will hold `fields` bytes of names and passwords.
-    fn open(&mut self, tag: u8, fields: usize) -> usize {
-        self.make_room(fields + OVERHEAD);
-        let start = self.0.len();
-        self.0.extend_from_slice(&[0, 0, 0, 0, tag]);
-        start
-    }
-
-    fn close(&mut self, start: usize) {
-        let length = u32::try_from(self.0.len() - start - 4).unwrap_or(u32::MAX);
-        if let Some(prefix) = self.0.get_mut(start..start + 4) {
-            prefix.copy_from_slice(&length.to_le_bytes());
-        }
-    }
-
-    fn peer(&mut self, peer: Peer) {
-        self.0.extend_from_slice(&peer.pid.to_le_bytes());
-        self.0.extend_from_slice(&peer.uid.to_le_bytes());
-        self.0.extend_from_slice(&peer.gid.to_le_bytes());
-    }
-
-    fn source(&mut self, source: Source) {
-        let (kind, address) = match source {
-            Source::Absent => return self.0.push(0),
-            Source::Stated(address) => (1, address),
-            Source::Ignored(address) => (2, address),
-        };
-        let v6 = match address.ip {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
-        self.0.push(kind);
-        self.0.extend_from_slice(&v6.octets());
-        self.0.push(u8::from(address.port.is_some()));
-        self.0.extend_from_slice(&address.port.unwrap_or(0).to_le_bytes());
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 
@@ -271,13 +201,14 @@ impl Default for Requests {
 impl Requests {
     /// The first whole message of `received`, and how many bytes it took; `None` while bytes are missing.
     pub fn next(&mut self, received: &[u8]) -> Result<Option<(Incoming, usize)>, Malformed> {
-        let Some((tag, frame, used)) = frame(received, &mut self.0, LISTENER_TO_CHECKER)? else {
+        let Some((tag, frame, used)) = frame(received, &mut self.0, MOST_ASKED)? else {
             return Ok(None);
         };
         let mut body = Body(frame);
         let message = match tag {
             VERIFY => verify(&mut body).map(Incoming::Verify),
-            _ => unreadable(&mut body).map(Incoming::Unreadable),
+            UNREADABLE => unreadable(&mut body).map(Incoming::Unreadable),
+            tag => codec::incoming(tag, &mut body),
         };
         message.map(|message| Some((message, used))).ok_or(Malformed::Body(tag))
     }
@@ -293,109 +224,64 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// The first whole answer of `received`, and how many bytes it took; `None` while bytes are missing.
-    pub fn next(&mut self, received: &[u8]) -> Result<Option<(Answered, usize)>, Malformed> {
-        let Some((_, frame, used)) = frame(received, &mut self.0, CHECKER_TO_LISTENER)? else {
+    /// The first whole message of `received`, and how many bytes it took; `None` while bytes are missing.
+    pub fn next(&mut self, received: &[u8]) -> Result<Option<(FromChecker, usize)>, Malformed> {
+        let Some((tag, frame, used)) = frame(received, &mut self.0, MOST_SAID)? else {
             return Ok(None);
         };
-        let answered = answered(&mut Body(frame)).ok_or(Malformed::Body(ANSWER))?;
-        Ok(Some((answered, used)))
+        let mut body = Body(frame);
+        let message = match tag {
+            ANSWER => answered(&mut body).map(FromChecker::Answered),
+            tag => codec::reply(tag, &mut body).map(FromChecker::Reply),
+        };
+        message.map(|message| Some((message, used))).ok_or(Malformed::Body(tag))
     }
-}
-
-/// Tag, body, and how many bytes both took with their prefix.
-type Frame<'a> = (u8, &'a [u8], usize);
-
-/// The first frame, held to its gate as soon as length and tag are there.
-fn frame<'a>(
-    received: &'a [u8],
-    gate: &mut Gate,
-    table: &[Row],
-) -> Result<Option<Frame<'a>>, Malformed> {
-    let Some((prefix, rest)) = received.split_first_chunk() else { return Ok(None) };
-    let length = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
-    let most = table.iter().map(|row| row.most).max().unwrap_or(0);
-    if length > most {
-        return Err(Malformed::TooLong(rest.first().copied().unwrap_or(0)));
-    }
-    let Some(frame) = rest.get(..length) else { return Ok(None) };
-    let (tag, body) = frame.split_first().ok_or(Malformed::Empty)?;
-    gate.admit(*tag, length)?;
-    Ok(Some((*tag, body, length + 4)))
 }
 
 fn verify(body: &mut Body<'_>) -> Option<Verify> {
     let request = Verify {
-        id: u64::from_le_bytes(*body.take()?),
-        socket: u16::from_le_bytes(*body.take()?),
+        id: body.u64()?,
+        socket: body.u16()?,
         peer: peer(body)?,
         source: source(body)?,
-        login: Name::new(body.counted()?).ok().filter(|login| !login.is_empty())?,
+        login: body.name().filter(|login| !login.is_empty())?,
         password: Password::new(body.counted()?).ok()?,
-        service: Name::new(body.counted()?).ok()?,
-        realm: Name::new(body.counted()?).ok()?,
+        service: body.name()?,
+        realm: body.name()?,
     };
     body.0.is_empty().then_some(request)
 }
 
 fn unreadable(body: &mut Body<'_>) -> Option<Unreadable> {
-    let socket = u16::from_le_bytes(*body.take()?);
+    let socket = body.u16()?;
     let peer = peer(body)?;
     let [place] = *body.take()?;
     let fault = *Fault::ALL.get(usize::from(place))?;
     body.0.is_empty().then_some(Unreadable { socket, peer, fault })
 }
 
-fn peer(body: &mut Body<'_>) -> Option<Peer> {
-    Some(Peer {
-        pid: i32::from_le_bytes(*body.take()?),
-        uid: u32::from_le_bytes(*body.take()?),
-        gid: u32::from_le_bytes(*body.take()?),
-    })
-}
-
-fn source(body: &mut Body<'_>) -> Option<Source> {
-    let [kind] = *body.take()?;
-    if kind == 0 {
-        return Some(Source::Absent);
-    }
-    let v6 = Ipv6Addr::from(*body.take::<16>()?);
-    let [has_port] = *body.take()?;
-    let port = u16::from_le_bytes(*body.take()?);
-    let ip = v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), |v4: Ipv4Addr| IpAddr::V4(v4));
-    let address = Address { ip, port: (has_port == 1).then_some(port) };
-    match kind {
-        1 => Some(Source::Stated(address)),
-        2 => Some(Source::Ignored(address)),
-        _ => None,
-    }
-}
-
 fn answered(body: &mut Body<'_>) -> Option<Answered> {
-    let id = u64::from_le_bytes(*body.take()?);
-    let answer = match *body.take()? {
-        [1] => Answer::Accept,
-        [2] => Answer::Refuse,
-        [3] => Answer::Unavailable,
-        _ => return None,
-    };
+    let id = body.u64()?;
+    let answer = answer(body)?;
     body.0.is_empty().then_some(Answered { id, answer })
 }
 
-struct Body<'a>(&'a [u8]);
-
-impl<'a> Body<'a> {
-    fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (head, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(head)
+/// An answer's number in messages.
+pub(crate) fn answer_byte(answer: Answer) -> u8 {
+    match answer {
+        Answer::Accept => 1,
+        Answer::Refuse => 2,
+        Answer::Unavailable => 3,
     }
+}
 
-    fn counted(&mut self) -> Option<&'a [u8]> {
-        let length = usize::from(u16::from_le_bytes(*self.take()?));
-        let (head, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(head)
+/// The answer of a number.
+pub(crate) fn answer(body: &mut Body<'_>) -> Option<Answer> {
+    match *body.take()? {
+        [1] => Some(Answer::Accept),
+        [2] => Some(Answer::Refuse),
+        [3] => Some(Answer::Unavailable),
+        _ => None,
     }
 }
 
@@ -444,7 +330,8 @@ mod tests {
         }
         let first = outgoing.as_bytes().len() / 3;
         outgoing.sent(first);
-        let (answered, _) = Answers::default().next(outgoing.as_bytes()).unwrap().unwrap();
+        let (message, _) = Answers::default().next(outgoing.as_bytes()).unwrap().unwrap();
+        let FromChecker::Answered(answered) = message else { panic!("not an answer") };
         assert_eq!(answered, Answered { id: 2, answer: Answer::Refuse });
     }
 
@@ -467,7 +354,7 @@ mod tests {
         assert!(matches!(requests.next(&[255, 255, 255, 255, 1]), Err(Malformed::TooLong(1))));
         assert!(matches!(requests.next(&[2, 0, 0, 0, 1, 5]), Err(Malformed::Body(1))));
         assert!(matches!(requests.next(&[0, 0, 0, 0]), Err(Malformed::Empty)));
-        assert!(matches!(Answers::default().next(&[11, 0, 0, 0, 1]), Err(Malformed::TooLong(1))));
+        assert!(matches!(Answers::default().next(&[0, 128, 0, 0, 1]), Err(Malformed::TooLong(1))));
     }
 
     proptest! {

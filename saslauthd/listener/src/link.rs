@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ipc::control::Event;
-use ipc::requests::Answers;
+use ipc::requests::{Answers, FromChecker};
 use sys::peer;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -59,8 +59,10 @@ fn deliver(door: &Door, answers: &mut Answers, buffer: &mut [u8], filled: usize)
     let mut used = 0;
     loop {
         match answers.next(buffer.get(used..filled)?) {
-            Ok(Some((answered, length))) => {
-                core.answer(answered, now);
+            Ok(Some((message, length))) => {
+                if let FromChecker::Answered(answered) = message {
+                    core.answer(answered, now);
+                }
                 used += length;
             }
             Ok(None) => break,

@@ -171,6 +171,7 @@ impl Dispatcher {
         match message {
             Incoming::Verify(request) => self.verify(origin, request),
             Incoming::Unreadable(unreadable) => self.unreadable(unreadable),
+            Incoming::Begin(_) | Incoming::Respond(_) | Incoming::Cancel(_) | Incoming::Find(_) => {}
         }
     }
 
