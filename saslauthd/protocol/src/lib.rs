@@ -5,13 +5,17 @@
 //! and never allocate from a length that a peer states.
 
 pub mod address;
+pub mod auth;
+pub mod certificate;
 pub mod client;
 pub mod control;
+pub mod lines;
 pub mod mechanism;
 pub mod mux;
 pub mod names;
 pub mod pwcheck;
 pub mod quoted;
+pub mod userdb;
 
 pub use address::Address;
 pub use names::{Name, Password, Rejected};
