@@ -1,8 +1,10 @@
 //! The keys that SCRAM stores instead of a password (RFC 5802 §3), in the notations of Cyrus and Dovecot.
 //!
 //! Runs in the checker and in the tools. Here they are derived from a password when one is set, and compared with a
-//! password that came in the clear; the exchange itself is the mechanism's. ServerKey and StoredKey let their
+//! password that came in the clear or with a client's proof; the exchange itself is the mechanism's. ServerKey and StoredKey let their
 //! reader pose as the server, so they are secrets like any hash.
+
+mod proof;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -61,11 +63,19 @@ impl ScramHash {
 
 /// What is stored for one user and one mechanism. No `Debug`, no `Clone`, wiped when dropped.
 pub struct ScramKeys {
+    kind: Kind,
     hash: ScramHash,
     iterations: u32,
     salt: Zeroizing<Vec<u8>>,
     stored_key: Zeroizing<Vec<u8>>,
     server_key: Zeroizing<Vec<u8>>,
+}
+
+/// Whether agreement counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Stored,
+    StandIn,
 }
 
 impl ScramKeys {
@@ -91,6 +101,7 @@ impl ScramKeys {
         let function = hash.function();
         let salted = function.stretch(password, salt, iterations);
         Self {
+            kind: Kind::Stored,
             hash,
             iterations,
             salt: Zeroizing::new(salt.to_vec()),
@@ -134,6 +145,7 @@ impl ScramKeys {
         let bytes =
             |text: &str| STANDARD.decode(text).map(Zeroizing::new).map_err(|_| Reason::Malformed);
         let keys = Self {
+            kind: Kind::Stored,
             hash,
             iterations,
             salt: bytes(salt)?,
@@ -215,7 +227,14 @@ impl ScramKeys {
     pub(crate) fn blank(hash: ScramHash, iterations: u32) -> Self {
         let zeros = |len: usize| Zeroizing::new(vec![0; len]);
         let len = hash.function().len();
-        Self { hash, iterations, salt: zeros(16), stored_key: zeros(len), server_key: zeros(len) }
+        Self {
+            kind: Kind::StandIn,
+            hash,
+            iterations,
+            salt: zeros(16),
+            stored_key: zeros(len),
+            server_key: zeros(len),
+        }
     }
 }
 

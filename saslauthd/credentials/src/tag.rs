@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::digests::Function;
+use crate::scram::ScramHash;
 use crate::verdict::{Generation, Trouble, Verified};
 
 /// What a remembered login was about; names are prepared ones.
@@ -50,6 +51,7 @@ pub struct TagKey(Zeroizing<[u8; 32]>);
 enum Purpose {
     Login = 1,
     Guess = 2,
+    Salt = 3,
 }
 
 impl TagKey {
@@ -87,6 +89,17 @@ impl TagKey {
         let digest =
             self.digest(Purpose::Guess, &[user.as_bytes(), realm.as_bytes(), password.reveal()]);
         Guess(digest.iter().take(2).fold(0, |guess, byte| guess << 8 | u16::from(*byte)))
+    }
+
+    /// A salt for SCRAM that looks random and is always the same for the same name and hash function: for names that
+    /// have no keys, and for passwords in the clear. With another key it is another, so keep the key as long as clients
+    /// may compare.
+    pub fn salt(&self, user: &Name, realm: &Name, hash: ScramHash) -> [u8; 16] {
+        let parts = [user.as_bytes(), realm.as_bytes(), hash.mechanism().as_bytes()];
+        let digest = self.digest(Purpose::Salt, &parts);
+        let mut salt = [0; 16];
+        salt.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+        salt
     }
 
     fn tag(&self, parts: &Parts<'_>, password: &Password) -> Tag {
@@ -202,6 +215,19 @@ mod tests {
         let tag = one.remember(&Verified::by_comparison(), &same.parts(), &same.password);
         assert!(one.compare(&tag, &same.parts(), &same.password).is_some());
         assert!(two.compare(&tag, &same.parts(), &same.password).is_none());
+    }
+
+    #[test]
+    fn a_name_has_its_own_salt_for_each_hash() {
+        let (key, other) = (TagKey::from_bytes([1; 32]), TagKey::from_bytes([2; 32]));
+        let name = |text: &str| Name::new(text.as_bytes()).expect("a name");
+        let salt = |key: &TagKey, user, realm, hash| key.salt(&name(user), &name(realm), hash);
+        let one = salt(&key, "ann", "example.org", ScramHash::Sha256);
+        assert_eq!(one, salt(&key, "ann", "example.org", ScramHash::Sha256));
+        assert_ne!(one, salt(&other, "ann", "example.org", ScramHash::Sha256));
+        assert_ne!(one, salt(&key, "ann", "example.org", ScramHash::Sha1));
+        assert_ne!(one, salt(&key, "anne", "xample.org", ScramHash::Sha256));
+        assert_ne!(one, salt(&key, "ann", "", ScramHash::Sha256));
     }
 
     #[test]

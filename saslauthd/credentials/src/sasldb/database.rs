@@ -4,6 +4,8 @@
 //! `stat` a login. What cannot be loaded is [`Lookup::Unavailable`], also when an older state of it is still at hand:
 //! a user who was deleted since would live on in that.
 
+mod all;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;

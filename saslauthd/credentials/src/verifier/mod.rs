@@ -18,6 +18,7 @@ use crate::policy::{LongPasswords, Policy};
 use crate::scheme::{Cost, Scheme};
 use crate::scram::ScramKeys;
 use crate::scratch::Scratch;
+use crate::shared::SharedSecret;
 use crate::stand_in::Shape;
 use crate::verdict::{Reason, Trouble, Verdict, Verified};
 
@@ -125,6 +126,23 @@ impl Verifier {
     /// Keys of SCRAM that are at hand already parsed.
     pub fn scram(keys: ScramKeys, policy: &Policy) -> Result<Self, Reason> {
         Self::new(Form::Scram(keys), policy)
+    }
+
+    /// The password itself where it is stored in the clear, for CRAM-MD5 and DIGEST-MD5; of a stand-in, a stand-in.
+    pub fn into_shared(self) -> Option<SharedSecret> {
+        match (&self.form, self.kind) {
+            (_, Kind::StandIn) => Some(SharedSecret::stand_in()),
+            (Form::Plain(password), Kind::Stored) => SharedSecret::new(password).ok(),
+            _ => None,
+        }
+    }
+
+    /// The keys where those of SCRAM are what is stored; never of a stand-in, whose salt would be no name's own.
+    pub fn into_scram(self) -> Option<ScramKeys> {
+        match (self.form, self.kind) {
+            (Form::Scram(keys), Kind::Stored) => Some(keys),
+            _ => None,
+        }
     }
 
     /// A verifier that works as long as one of this shape and never agrees.
