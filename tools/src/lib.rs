@@ -2,4 +2,5 @@
 //!
 //! Linked into the tools alone. It must never echo or keep what somebody types.
 
+pub mod connect;
 pub mod terminal;

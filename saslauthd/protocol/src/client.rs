@@ -14,12 +14,28 @@ use crate::{Answer, mux, pwcheck};
 /// Errors are those of the connection itself (no such socket, permission, deadline passed).
 pub fn ask_mux(socket: &Path, request: &mux::Request, deadline: Duration) -> io::Result<Answer> {
     let bytes = mux::encode(request).map_err(invalid)?;
-    let reply = mux_reply(socket, &bytes, deadline)?;
-    Ok(match mux::decode_reply(&reply) {
+    mux_reply(socket, &bytes, deadline).map(|reply| mux_answer(&reply))
+}
+
+/// The same over a connection that the caller made, who can bound the time of connecting too.
+///
+/// # Errors
+/// Those of the connection, and `WouldBlock` or `TimedOut` when the deadline has passed.
+pub fn ask_mux_over(stream: UnixStream, request: &[u8], deadline: Duration) -> io::Result<Answer> {
+    converse(stream, request, deadline, is_whole_mux_reply).map(|reply| mux_answer(&reply))
+}
+
+fn mux_answer(reply: &[u8]) -> Answer {
+    match mux::decode_reply(reply) {
         Some(mux::Reply::Ok) => Answer::Accept,
         Some(mux::Reply::No) => Answer::Refuse,
         None => Answer::Unavailable,
-    })
+    }
+}
+
+fn is_whole_mux_reply(reply: &[u8]) -> bool {
+    let Some((length, text)) = reply.split_first_chunk() else { return false };
+    text.len() >= usize::from(u16::from_be_bytes(*length))
 }
 
 /// Sends the bytes of a mux request, and gives back what came before the end of the reply or of the connection.
@@ -27,10 +43,7 @@ pub fn ask_mux(socket: &Path, request: &mux::Request, deadline: Duration) -> io:
 /// # Errors
 /// As of [`ask_mux`].
 pub fn mux_reply(socket: &Path, request: &[u8], deadline: Duration) -> io::Result<Vec<u8>> {
-    exchange(socket, request, deadline, |reply| {
-        let Some((length, text)) = reply.split_first_chunk() else { return false };
-        text.len() >= usize::from(u16::from_be_bytes(*length))
-    })
+    converse(UnixStream::connect(socket)?, request, deadline, is_whole_mux_reply)
 }
 
 /// Asks a pwcheck socket, which answers with bare text until EOF.
@@ -40,7 +53,7 @@ pub fn ask_pwcheck(
     deadline: Duration,
 ) -> io::Result<Answer> {
     let bytes = pwcheck::encode(request).map_err(invalid)?;
-    let reply = exchange(socket, &bytes, deadline, |_| false)?;
+    let reply = converse(UnixStream::connect(socket)?, &bytes, deadline, |_| false)?;
     Ok(match reply.get(..2) {
         Some(b"OK") => Answer::Accept,
         Some(_) => Answer::Refuse,
@@ -55,14 +68,13 @@ fn invalid(why: crate::Rejected) -> io::Error {
 /// The longest counted reply with its length.
 const MAX_REPLY: usize = 2 + u16::MAX as usize;
 
-fn exchange(
-    socket: &Path,
+fn converse(
+    mut stream: UnixStream,
     request: &[u8],
     deadline: Duration,
     complete: impl Fn(&[u8]) -> bool,
 ) -> io::Result<Vec<u8>> {
     let end = Instant::now() + deadline;
-    let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(deadline))?;
     stream.write_all(request)?;
     let mut reply = Vec::new();

@@ -1,0 +1,106 @@
+//! A scripted daemon on a mux socket of its own.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub(crate) const OK: &[u8] = b"\x00\x02OK";
+pub(crate) const NO: &[u8] = b"\x00\x02NO";
+
+/// Serves its clients one after another, and closes after each answer.
+pub(crate) struct Daemon {
+    _directory: tempfile::TempDir,
+    socket: PathBuf,
+    script: Script,
+}
+
+enum Script {
+    /// The fields of the last request.
+    Answers(JoinHandle<Vec<String>>),
+    /// Nobody is expected.
+    Silent(UnixListener),
+    /// Closes each connection unread, for as long as the process lives.
+    HangsUp,
+}
+
+impl Daemon {
+    /// Answers one request of so many fields.
+    pub(crate) fn saying(reply: &'static [u8], fields: usize) -> Self {
+        Self::answering(vec![reply], fields)
+    }
+
+    /// Answers a request with each of the replies.
+    pub(crate) fn answering(replies: Vec<&'static [u8]>, fields: usize) -> Self {
+        Self::with(|listener| {
+            Script::Answers(thread::spawn(move || {
+                let answer = |reply: &[u8]| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let heard = (0..fields).map(|_| field(&mut stream)).collect();
+                    // A field too many would be lost otherwise.
+                    stream.set_nonblocking(true).unwrap();
+                    let mut rest = [0; 1];
+                    assert_ne!(stream.read(&mut rest).unwrap_or(0), 1, "after {heard:?}");
+                    stream.write_all(reply).unwrap();
+                    // What the module leaves open, its host would have for ever.
+                    stream.set_nonblocking(false).unwrap();
+                    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                    assert_eq!(stream.read(&mut rest).unwrap(), 0);
+                    heard
+                };
+                replies.into_iter().map(answer).last().unwrap()
+            }))
+        })
+    }
+
+    /// Accepts nothing; see [`Daemon::was_asked`].
+    pub(crate) fn silent() -> Self {
+        Self::with(Script::Silent)
+    }
+
+    /// Accepts and closes, again and again.
+    pub(crate) fn hanging_up() -> Self {
+        Self::with(|listener| {
+            thread::spawn(move || listener.incoming().for_each(drop));
+            Script::HangsUp
+        })
+    }
+
+    fn with(script: impl FnOnce(UnixListener) -> Script) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("mux");
+        let listener = UnixListener::bind(&socket).unwrap();
+        Self { _directory: directory, socket, script: script(listener) }
+    }
+
+    /// A line of a service file: `start`, the module, this socket and more arguments.
+    pub(crate) fn line(&self, start: &str, arguments: &str) -> String {
+        format!("{start} MODULE socket={} {arguments}", self.socket.display())
+    }
+
+    /// The fields of the last request, when all replies were given.
+    pub(crate) fn heard(self) -> Vec<String> {
+        match self.script {
+            Script::Answers(thread) => thread.join().unwrap(),
+            Script::Silent(_) | Script::HangsUp => panic!("this one hears nothing"),
+        }
+    }
+
+    /// Whether somebody connected.
+    pub(crate) fn was_asked(&self) -> bool {
+        let Script::Silent(listener) = &self.script else { panic!("this one answers") };
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().is_ok()
+    }
+}
+
+fn field(stream: &mut UnixStream) -> String {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut field = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut field).unwrap();
+    String::from_utf8(field).unwrap()
+}
