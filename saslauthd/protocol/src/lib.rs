@@ -13,6 +13,7 @@ pub mod lines;
 pub mod mechanism;
 pub mod mux;
 pub mod names;
+pub mod policy;
 pub mod pwcheck;
 pub mod quoted;
 pub mod userdb;

@@ -25,6 +25,16 @@ pub struct Purposes {
 impl Purposes {
     /// Of a certificate that says nothing about it.
     pub const UNRESTRICTED: Self = Self { client: true, server: true, any: false };
+
+    /// `client`, `server`, `both` or `other`.
+    pub fn as_str(self) -> &'static str {
+        match (self.client, self.server) {
+            (true, true) => "both",
+            (true, false) => "client",
+            (false, true) => "server",
+            (false, false) => "other",
+        }
+    }
 }
 
 /// Reads `[3] Extensions`.

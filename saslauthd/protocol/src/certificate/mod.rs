@@ -15,6 +15,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use crate::policy::Attribute;
+
 pub use alternative::AlternativeNames;
 pub use extensions::Purposes;
 pub use name::{
@@ -130,6 +132,38 @@ impl Certificate {
     /// [`Error::NotPem`] when there is none, and those of [`Certificate::from_der`].
     pub fn from_pem(text: &[u8]) -> Result<Self, Error> {
         Self::from_der(certificates(text)?.first().ok_or(Error::NotPem)?)
+    }
+}
+
+impl Certificate {
+    /// What a policy request says of it, by name; nothing of it is verified.
+    ///
+    /// A spelling of OpenSSL 1.1 is among them only where it differs and no other name has the same.
+    pub fn attributes(&self) -> Vec<(Attribute, String)> {
+        let older = |name: &DistinguishedName| match &name.openssl_1_1 {
+            Key { text, ambiguous: false } if *text != name.openssl_3.text => text.clone(),
+            _ => String::new(),
+        };
+        let words = |names: &[String]| {
+            let words: Vec<String> = names.iter().map(|name| xtext(name.as_bytes())).collect();
+            words.join(" ")
+        };
+        let AlternativeNames { dns, email, uri } = &self.alternative_names;
+        let mut stated = vec![
+            (Attribute::CertIssuer, self.issuer.openssl_3.text.clone()),
+            (Attribute::CertSubject, self.subject.openssl_3.text.clone()),
+            (Attribute::CertIssuerOpenssl11, older(&self.issuer)),
+            (Attribute::CertSubjectOpenssl11, older(&self.subject)),
+            (Attribute::CnIssuer, self.issuer.common_name.clone()),
+            (Attribute::CnSubject, self.subject.common_name.clone()),
+            (Attribute::CertAltnames, words(dns)),
+            (Attribute::EmailAltnames, words(email)),
+            (Attribute::UriAltnames, words(uri)),
+            (Attribute::SpkiSha256, self.public_key.clone()),
+            (Attribute::Purpose, self.purposes.as_str().to_owned()),
+        ];
+        stated.retain(|(_, value)| !value.is_empty());
+        stated
     }
 }
 

@@ -198,6 +198,19 @@ fn key_and_fingerprint_are_those_of_openssl() {
 }
 
 #[test]
+fn the_older_spelling_is_stated_where_it_can_be_trusted() {
+    let older = |id: &str| {
+        let stated = certificate(id).attributes();
+        let mut found = stated.into_iter();
+        found.find(|(name, _)| *name == Attribute::CertSubjectOpenssl11).map(|(_, value)| value)
+    };
+    assert_eq!(older("dn-plus").as_deref(), Some("/C=US/O=A+2BB/CN=one+2Btwo"));
+    assert_eq!(older("dn-plain"), None);
+    assert_eq!(older("dn-slash-inject"), None);
+    assert_eq!(older("dn-multirdn"), None);
+}
+
+#[test]
 fn text_around_a_block_is_skipped_and_a_damaged_one_is_not() {
     let vector = vectors().next().unwrap();
     let pem = vector["pem"].as_str().unwrap();

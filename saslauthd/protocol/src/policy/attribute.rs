@@ -88,42 +88,42 @@ attributes! {
     Ruleset = "ruleset",
     /// Ours. sendmail's `${verify}`: `OK`, `FAIL`, `NO`, `NOT`, `NONE`, `TEMP`, `PROTOCOL`, `SOFTWARE`, …
     Verify = "verify",
-    /// Ours. The leaf certificate, in base64 of DER; then no other attribute is believed about it.
+    /// Ours. The certificate is good but for its purpose: `yes` beside `verify=FAIL`.
+    FailedOnlyByPurpose = "failed_only_by_purpose",
+    /// Ours. The leaf certificate in base64 of DER; what other attributes say about it is not looked at then.
     Certificate = "certificate",
     /// Ours. The subject as a map key, in OpenSSL 3's spelling.
     CertSubject = "cert_subject",
     /// Ours. The issuer as a map key, in OpenSSL 3's spelling.
     CertIssuer = "cert_issuer",
     /// Ours. The subject in OpenSSL 1.1's spelling, where it differs and fits no other name.
-    CertSubjectOpenssl1 = "cert_subject_openssl1",
+    CertSubjectOpenssl11 = "cert_subject_openssl_1_1",
     /// Ours. The issuer in OpenSSL 1.1's spelling, where it differs and fits no other name.
-    CertIssuerOpenssl1 = "cert_issuer_openssl1",
+    CertIssuerOpenssl11 = "cert_issuer_openssl_1_1",
     /// Ours. The subject's common name in xtext, verified or not.
     CnSubject = "cn_subject",
     /// Ours. The issuer's common name in xtext, verified or not.
     CnIssuer = "cn_issuer",
-    /// Ours. Alternative names: DNS, separated by blanks.
+    /// Ours. Alternative names in xtext: DNS, separated by blanks.
     CertAltnames = "cert_altnames",
-    /// Ours. Alternative names: e-mail, separated by blanks.
-    CertAltnamesEmail = "cert_altnames_email",
-    /// Ours. Alternative names: URI, separated by blanks.
-    CertAltnamesUri = "cert_altnames_uri",
+    /// Ours. Alternative names in xtext: e-mail, separated by blanks.
+    EmailAltnames = "email_altnames",
+    /// Ours. Alternative names in xtext: URI, separated by blanks.
+    UriAltnames = "uri_altnames",
     /// Ours. The pin of the public key: `sha256/` and base64.
-    CertKey = "cert_key",
-    /// Ours. The subjects of the authorities of the verified chain as map keys, separated by blanks.
-    CertChain = "cert_chain",
-    /// Ours. What the certificate is for: `client`, `server`, `any`, separated by blanks.
-    CertPurpose = "cert_purpose",
+    SpkiSha256 = "spki_sha256",
+    /// Ours. Subjects of the authorities of the verified chain as map keys, the issuer first, separated by blanks.
+    ChainSubjects = "chain_subjects",
+    /// Ours. What the certificate is for: `client`, `server`, `both` or `other`.
+    Purpose = "purpose",
     /// Ours. The security strength of a SASL layer, in bits.
     AuthSsf = "auth_ssf",
-    /// Ours. Who the login may act for.
-    AuthAuthor = "auth_author",
     /// Ours. sendmail's `${client_resolve}`: `OK`, `FAIL`, `FORGED`, `TEMP`.
     ClientResolve = "client_resolve",
-    /// Ours. The server that mail is to be delivered to, by name. (Postfix's `server_address` is its own.)
-    NextHopName = "next_hop_name",
-    /// Ours. The same by address.
-    NextHopAddress = "next_hop_address",
+    /// Ours. The server that mail is to be delivered to. (Postfix's `server_address` is its own.)
+    ServerName = "server_name",
+    /// Ours. That server's address.
+    ServerAddr = "server_addr",
 }
 
 impl Attribute {
