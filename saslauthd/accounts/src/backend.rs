@@ -10,13 +10,13 @@ use std::time::Duration;
 use credentials::policy::Policy;
 use credentials::stand_in::{Census, Shape};
 use credentials::verifier::Verifier;
-use credentials::{Generation, Lookup, Trouble};
+use credentials::{Generation, Lookup, ScramHash, Trouble};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use crate::database::{Fault, Identity, Opener, Reopening, open_accounts};
 use crate::found::{Found, Judge, Own, as_stored};
-use crate::record::{AccountId, Secrets};
+use crate::record::{AccountId, AccountName, Secrets};
 use crate::row::{Columns, columns};
 use crate::schema;
 use crate::time::UnixTime;
@@ -36,6 +36,21 @@ const BY_NAME: &str = concat!(
 );
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM account AS t WHERE t.id = ?1");
+
+/// The two halves of "not expired" are a look each at the column's index of schema.rs.
+macro_rules! lacking {
+    ($column:literal) => {
+        concat!(
+            "SELECT EXISTS (SELECT 1 FROM account WHERE ",
+            $column,
+            " IS NULL AND disabled = 0 AND substr(password, 1, 1) NOT IN ('', '!', '*') \
+               AND expires IS NULL) OR EXISTS (SELECT 1 FROM account WHERE ",
+            $column,
+            " IS NULL AND disabled = 0 AND substr(password, 1, 1) NOT IN ('', '!', '*') \
+               AND expires > ?1)"
+        )
+    };
+}
 
 /// Our own account database, asked by the checker.
 pub struct Backend {
@@ -94,6 +109,27 @@ impl Backend {
 
     /// Finds the account of exactly this user and realm, in some microseconds; never longer than a second.
     pub fn lookup(&mut self, user: &[u8], realm: &[u8], now: UnixTime) -> Lookup<Found> {
+        self.find(user, realm, now, None)
+    }
+
+    /// The same, with the keys for a SCRAM mechanism where the account has them.
+    pub fn lookup_keys(
+        &mut self,
+        user: &[u8],
+        realm: &[u8],
+        now: UnixTime,
+        hash: ScramHash,
+    ) -> Lookup<Found> {
+        self.find(user, realm, now, Some(hash))
+    }
+
+    fn find(
+        &mut self,
+        user: &[u8],
+        realm: &[u8],
+        now: UnixTime,
+        wanted: Option<ScramHash>,
+    ) -> Lookup<Found> {
         let Self { database, judge } = self;
         let names = as_stored(user).zip(as_stored(realm));
         let found = database.with(|connection| {
@@ -110,7 +146,7 @@ impl Backend {
                         .into(),
                 ));
             }
-            let found = judged(judge, &columns, now);
+            let found = judged(judge, &columns, now, wanted);
             if rows.next()?.is_some() {
                 return Err(Fault::Said(
                     "two rows have the same name; it is damaged, restore it from a backup".into(),
@@ -144,15 +180,18 @@ impl Backend {
                 return Ok(Upgrade::Superseded);
             }
             let columns = secrets.to_columns();
+            let [sha_1, sha_256, sha_512] = columns.scram();
             change.execute(
                 "UPDATE account SET password      = ifnull(:password, password),
                                     scram_sha_1   = ifnull(:sha_1, scram_sha_1),
-                                    scram_sha_256 = ifnull(:sha_256, scram_sha_256)
+                                    scram_sha_256 = ifnull(:sha_256, scram_sha_256),
+                                    scram_sha_512 = ifnull(:sha_512, scram_sha_512)
                  WHERE id = :id",
                 named_params! {
                     ":password": columns.password,
-                    ":sha_1": columns.scram_sha_1(),
-                    ":sha_256": columns.scram_sha_256(),
+                    ":sha_1": sha_1,
+                    ":sha_256": sha_256,
+                    ":sha_512": sha_512,
                     ":id": account.0,
                 },
             )?;
@@ -187,6 +226,54 @@ impl Backend {
         })
     }
 
+    /// Whether an account could log in with its password now and has no keys for this mechanism. One look at an index.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn lacks_keys(&mut self, hash: ScramHash, now: UnixTime) -> Result<bool, Trouble> {
+        let lacking = match hash {
+            ScramHash::Sha1 => lacking!("scram_sha_1"),
+            ScramHash::Sha256 => lacking!("scram_sha_256"),
+            ScramHash::Sha512 => lacking!("scram_sha_512"),
+            ScramHash::Sha224 | ScramHash::Sha384 => return Ok(true),
+        };
+        self.database.with(|connection| {
+            let mut statement = connection.prepare_cached(lacking)?;
+            Ok(statement.query_row([now.0], |row| row.get(0))?)
+        })
+    }
+
+    /// The names of accounts that may log in now, in the order of users and realms: at most `most`, behind `after`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn names(
+        &mut self,
+        after: Option<&AccountName>,
+        most: usize,
+        now: UnixTime,
+    ) -> Result<Vec<AccountName>, Trouble> {
+        let (user, realm) = after.map_or(("", ""), |name| (name.user(), name.realm()));
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.database.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT user, realm FROM account
+                 WHERE (user, realm) > (?1, ?2) AND disabled = 0 AND (expires IS NULL OR expires > ?3)
+                 ORDER BY user, realm LIMIT ?4",
+            )?;
+            let mut rows = statement.query((user, realm, now.0, most))?;
+            let mut names = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (user, realm) = (row.get_ref(0)?.as_str(), row.get_ref(1)?.as_str());
+                let (Ok(user), Ok(realm)) = (user, realm) else {
+                    return Err(Fault::Said("a user or a realm is no text; it is damaged".into()));
+                };
+                names.push(AccountName::stored(user, realm));
+            }
+            Ok(names)
+        })
+    }
+
     /// Counts the usable hashes of the newest accounts, so that unknown names take the time of the majority.
     ///
     /// # Errors
@@ -210,7 +297,7 @@ impl Backend {
     }
 }
 
-fn judged(judge: &Judge, columns: &Columns<'_>, now: UnixTime) -> Found {
+fn judged(judge: &Judge, columns: &Columns<'_>, now: UnixTime, wanted: Option<ScramHash>) -> Found {
     Found {
         entry: judge.entry(columns.password, columns.standing(now), columns.generation),
         restrictions: columns.restrictions.clone(),
@@ -219,8 +306,10 @@ fn judged(judge: &Judge, columns: &Columns<'_>, now: UnixTime) -> Found {
             kind: columns.kind,
             has_scram_sha_1: columns.scram_sha_1.is_some(),
             has_scram_sha_256: columns.scram_sha_256.is_some(),
+            has_scram_sha_512: columns.scram_sha_512.is_some(),
             last_used: columns.last_used,
         }),
+        keys: wanted.and_then(|hash| columns.keys(hash)),
         complaint: None,
     }
 }
@@ -234,6 +323,8 @@ fn generation(connection: &Connection, account: AccountId) -> Result<Option<Gene
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_all;
 #[cfg(test)]
 mod tests_of_damage;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use credentials::policy::Policy;
 use credentials::stand_in::{Shape, usable_or_stand_in};
 use credentials::verifier::Verifier;
-use credentials::{Entry, Generation, Reason, Trouble};
+use credentials::{Entry, Generation, Reason, ScramHash, ScramKeys, Trouble};
 
 use crate::record::{AccountId, Kind};
 use crate::restrictions::Restrictions;
@@ -24,6 +24,8 @@ pub struct Found {
     pub restrictions: Restrictions,
     /// What only our own table knows.
     pub own: Option<Own>,
+    /// Keys of SCRAM beside the password's hash, where they were asked for and are there.
+    pub keys: Option<ScramKeys>,
     /// Something an operator should hear of at once, though it has an answer.
     pub complaint: Option<Trouble>,
 }
@@ -39,11 +41,23 @@ pub struct Own {
     pub has_scram_sha_1: bool,
     /// Whether there are keys for SCRAM-SHA-256.
     pub has_scram_sha_256: bool,
+    /// Whether there are keys for SCRAM-SHA-512.
+    pub has_scram_sha_512: bool,
     /// As noted last.
     pub last_used: Option<UnixTime>,
 }
 
 impl Own {
+    /// Whether there are keys for the mechanism of this hash.
+    pub fn has_scram(&self, hash: ScramHash) -> bool {
+        match hash {
+            ScramHash::Sha1 => self.has_scram_sha_1,
+            ScramHash::Sha256 => self.has_scram_sha_256,
+            ScramHash::Sha512 => self.has_scram_sha_512,
+            ScramHash::Sha224 | ScramHash::Sha384 => false,
+        }
+    }
+
     /// Whether a login at `now` is worth a note: see [`SECONDS_BETWEEN_NOTES`].
     pub fn wants_note(&self, now: UnixTime) -> bool {
         self.last_used.is_none_or(|noted| now.0.saturating_sub(noted.0) >= SECONDS_BETWEEN_NOTES)

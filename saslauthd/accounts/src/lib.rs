@@ -23,7 +23,9 @@ mod time;
 pub use backend::{Backend, Upgrade};
 pub use error::{Error, Refusal};
 pub use found::{Found, Own, SECONDS_BETWEEN_NOTES};
-pub use record::{Account, AccountId, AccountName, Edit, Kind, NewAccount, Secrets, StoredHash};
+pub use record::{
+    Account, AccountId, AccountName, Edit, Kind, NewAccount, SCRAM_HASHES, Secrets, StoredHash,
+};
 pub use restrictions::{Network, NetworkList, Restrictions, ServiceList};
 pub use store::Store;
 pub use time::UnixTime;

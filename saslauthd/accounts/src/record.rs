@@ -136,18 +136,17 @@ impl StoredHash {
 #[derive(Default)]
 pub struct Secrets {
     password: Option<StoredHash>,
-    scram_sha_1: Option<ScramKeys>,
-    scram_sha_256: Option<ScramKeys>,
+    /// In the order of [`SCRAM_HASHES`].
+    scram: [Option<ScramKeys>; 3],
 }
+
+/// The mechanisms that a row has keys for.
+pub const SCRAM_HASHES: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512];
 
 impl Secrets {
     /// As read from a row whose columns were checked.
-    pub(crate) fn stored(
-        password: Option<StoredHash>,
-        scram_sha_1: Option<ScramKeys>,
-        scram_sha_256: Option<ScramKeys>,
-    ) -> Self {
-        Self { password, scram_sha_1, scram_sha_256 }
+    pub(crate) fn stored(password: Option<StoredHash>, scram: [Option<ScramKeys>; 3]) -> Self {
+        Self { password, scram }
     }
 
     /// A hash for plaintext logins alone.
@@ -158,12 +157,13 @@ impl Secrets {
     /// With keys of the same password for a SCRAM mechanism.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchMechanism`] for any but SCRAM-SHA-1 and SCRAM-SHA-256.
+    /// [`Refusal::NoSuchMechanism`] for any but those of [`SCRAM_HASHES`].
     pub fn with_scram(mut self, keys: ScramKeys) -> Result<Self, Refusal> {
-        match keys.hash() {
-            ScramHash::Sha1 => self.scram_sha_1 = Some(keys),
-            ScramHash::Sha256 => self.scram_sha_256 = Some(keys),
-            other => return Err(Refusal::NoSuchMechanism(other.mechanism())),
+        let hash = keys.hash();
+        let place = SCRAM_HASHES.iter().position(|known| *known == hash);
+        match place.and_then(|place| self.scram.get_mut(place)) {
+            Some(slot) => *slot = Some(keys),
+            None => return Err(Refusal::NoSuchMechanism(hash.mechanism())),
         }
         Ok(self)
     }
@@ -173,22 +173,17 @@ impl Secrets {
         self.password.as_ref()
     }
 
-    /// The keys for SCRAM-SHA-1.
-    pub fn scram_sha_1(&self) -> Option<&ScramKeys> {
-        self.scram_sha_1.as_ref()
-    }
-
-    /// The keys for SCRAM-SHA-256.
-    pub fn scram_sha_256(&self) -> Option<&ScramKeys> {
-        self.scram_sha_256.as_ref()
+    /// The keys of a SCRAM mechanism.
+    pub fn scram(&self, hash: ScramHash) -> Option<&ScramKeys> {
+        self.scram.iter().flatten().find(|keys| keys.hash() == hash)
     }
 
     /// As columns: RFC 5803's text for keys.
     pub(crate) fn to_columns(&self) -> SecretColumns<'_> {
+        let text = |hash| self.scram(hash).map(ScramKeys::to_auth_password);
         SecretColumns {
             password: self.password().map(StoredHash::reveal),
-            scram_sha_1: self.scram_sha_1().map(ScramKeys::to_auth_password),
-            scram_sha_256: self.scram_sha_256().map(ScramKeys::to_auth_password),
+            scram: SCRAM_HASHES.map(text),
         }
     }
 }
@@ -196,17 +191,13 @@ impl Secrets {
 /// [`Secrets`] as the table holds them.
 pub(crate) struct SecretColumns<'a> {
     pub(crate) password: Option<&'a str>,
-    scram_sha_1: Option<Zeroizing<String>>,
-    scram_sha_256: Option<Zeroizing<String>>,
+    scram: [Option<Zeroizing<String>>; 3],
 }
 
 impl SecretColumns<'_> {
-    pub(crate) fn scram_sha_1(&self) -> Option<&str> {
-        self.scram_sha_1.as_ref().map(|text| text.as_str())
-    }
-
-    pub(crate) fn scram_sha_256(&self) -> Option<&str> {
-        self.scram_sha_256.as_ref().map(|text| text.as_str())
+    /// For `:sha_1`, `:sha_256` and `:sha_512`.
+    pub(crate) fn scram(&self) -> [Option<&str>; 3] {
+        self.scram.each_ref().map(|text| text.as_ref().map(|text| text.as_str()))
     }
 }
 

@@ -10,21 +10,21 @@ use rusqlite::types::ValueRef;
 
 use crate::database::Fault;
 use crate::generation::RowDigest;
-use crate::record::{Account, AccountId, AccountName, Kind, Secrets, StoredHash};
+use crate::record::{Account, AccountId, AccountName, Kind, SCRAM_HASHES, Secrets, StoredHash};
 use crate::restrictions::{NetworkList, Restrictions, ServiceList};
 use crate::time::UnixTime;
 
 /// The columns in the order of [`Columns`]; `t` is the table. All that is no content comes last.
 macro_rules! columns {
     () => {
-        "t.id, t.user, t.realm, t.kind, t.password, t.scram_sha_1, t.scram_sha_256, t.disabled, \
-         t.expires, t.services, t.networks, t.created, t.changed, t.last_used"
+        "t.id, t.user, t.realm, t.kind, t.password, t.scram_sha_1, t.scram_sha_256, \
+         t.scram_sha_512, t.disabled, t.expires, t.services, t.networks, t.created, t.changed, t.last_used"
     };
 }
 pub(crate) use columns;
 
 /// How many of the columns are content: all but `last_used`.
-const CONTENT: usize = 13;
+const CONTENT: usize = 14;
 
 /// A row still in SQLite's memory, with its types checked; hashes are not copied.
 pub(crate) struct Columns<'row> {
@@ -35,6 +35,7 @@ pub(crate) struct Columns<'row> {
     pub(crate) password: Option<&'row [u8]>,
     pub(crate) scram_sha_1: Option<&'row str>,
     pub(crate) scram_sha_256: Option<&'row str>,
+    pub(crate) scram_sha_512: Option<&'row str>,
     pub(crate) disabled: bool,
     pub(crate) expires: Option<UnixTime>,
     pub(crate) restrictions: Restrictions,
@@ -57,7 +58,7 @@ impl<'row> Columns<'row> {
     }
 
     fn after_id(row: &'row Row<'_>, id: i64) -> Result<Self, Fault> {
-        let disabled = match integer(row, 7, "disabled")? {
+        let disabled = match integer(row, 8, "disabled")? {
             Some(number) => number != 0,
             None => return Err(damaged("disabled")),
         };
@@ -69,15 +70,16 @@ impl<'row> Columns<'row> {
             password: bytes(row, 4, "password")?,
             scram_sha_1: text(row, 5, "scram_sha_1")?,
             scram_sha_256: text(row, 6, "scram_sha_256")?,
+            scram_sha_512: text(row, 7, "scram_sha_512")?,
             disabled,
-            expires: integer(row, 8, "expires")?.map(UnixTime),
+            expires: integer(row, 9, "expires")?.map(UnixTime),
             restrictions: Restrictions {
-                services: services(text(row, 9, "services")?)?,
-                networks: networks(text(row, 10, "networks")?)?,
+                services: services(text(row, 10, "services")?)?,
+                networks: networks(text(row, 11, "networks")?)?,
             },
-            created: UnixTime(integer(row, 11, "created")?.ok_or_else(|| damaged("created"))?),
-            changed: UnixTime(integer(row, 12, "changed")?.ok_or_else(|| damaged("changed"))?),
-            last_used: integer(row, 13, "last_used")?.map(UnixTime),
+            created: UnixTime(integer(row, 12, "created")?.ok_or_else(|| damaged("created"))?),
+            changed: UnixTime(integer(row, 13, "changed")?.ok_or_else(|| damaged("changed"))?),
+            last_used: integer(row, 14, "last_used")?.map(UnixTime),
             generation: generation(row)?,
         })
     }
@@ -87,23 +89,34 @@ impl<'row> Columns<'row> {
         standing(self.disabled, self.expires, now)
     }
 
+    /// The stored text of a mechanism's keys.
+    pub(crate) fn scram(&self, hash: ScramHash) -> Option<&'row str> {
+        match hash {
+            ScramHash::Sha1 => self.scram_sha_1,
+            ScramHash::Sha256 => self.scram_sha_256,
+            ScramHash::Sha512 => self.scram_sha_512,
+            ScramHash::Sha224 | ScramHash::Sha384 => None,
+        }
+    }
+
+    /// The keys of a mechanism; text of no known form is as if there were none.
+    pub(crate) fn keys(&self, hash: ScramHash) -> Option<ScramKeys> {
+        let text = self.scram(hash)?;
+        ScramKeys::parse_auth_password(text.as_bytes()).ok().filter(|keys| keys.hash() == hash)
+    }
+
     /// The record, with copies of the hashes.
     ///
     /// Secrets that nobody can log in with (a blank hash, keys of no known form) are as if there were none.
     pub(crate) fn to_account(&self) -> Account {
         let password = self.password.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let keys = |hash, text: Option<&str>| {
-            let text = text?;
-            ScramKeys::parse_auth_password(text.as_bytes()).ok().filter(|keys| keys.hash() == hash)
-        };
         Account {
             id: self.id,
             name: AccountName::stored(self.user, self.realm),
             kind: self.kind,
             secrets: Secrets::stored(
                 password.and_then(|text| StoredHash::new(text).ok()),
-                keys(ScramHash::Sha1, self.scram_sha_1),
-                keys(ScramHash::Sha256, self.scram_sha_256),
+                SCRAM_HASHES.map(|hash| self.keys(hash)),
             ),
             disabled: self.disabled,
             expires: self.expires,

@@ -46,18 +46,20 @@ impl Store {
     pub fn add(&mut self, new: &NewAccount, now: UnixTime) -> Result<AccountId, Error> {
         let NewAccount { name, kind, secrets, expires, restrictions } = new;
         let columns = secrets.to_columns();
+        let [sha_1, sha_256, sha_512] = columns.scram();
         let added = self.connection.execute(
             "INSERT INTO account (user, realm, kind, password, scram_sha_1, scram_sha_256,
-                                  expires, services, networks, created, changed)
-             VALUES (:user, :realm, :kind, :password, :sha_1, :sha_256,
+                                  scram_sha_512, expires, services, networks, created, changed)
+             VALUES (:user, :realm, :kind, :password, :sha_1, :sha_256, :sha_512,
                      :expires, :services, :networks, :now, :now)",
             named_params! {
                 ":user": name.user(),
                 ":realm": name.realm(),
                 ":kind": kind.as_str(),
                 ":password": columns.password,
-                ":sha_1": columns.scram_sha_1(),
-                ":sha_256": columns.scram_sha_256(),
+                ":sha_1": sha_1,
+                ":sha_256": sha_256,
+                ":sha_512": sha_512,
                 ":expires": expires.map(|end| end.0),
                 ":services": restrictions.services.to_text(),
                 ":networks": restrictions.networks.to_text(),
@@ -173,14 +175,17 @@ impl Store {
         now: UnixTime,
     ) -> Result<usize, Error> {
         let columns = secrets.to_columns();
+        let [sha_1, sha_256, sha_512] = columns.scram();
         let done = self.execute(
             "UPDATE account SET password = :password, scram_sha_1 = :sha_1,
-                                scram_sha_256 = :sha_256, changed = :now
+                                scram_sha_256 = :sha_256, scram_sha_512 = :sha_512,
+                                changed = :now
              WHERE user = :user AND realm = :realm",
             named_params! {
                 ":password": columns.password,
-                ":sha_1": columns.scram_sha_1(),
-                ":sha_256": columns.scram_sha_256(),
+                ":sha_1": sha_1,
+                ":sha_256": sha_256,
+                ":sha_512": sha_512,
                 ":user": name.user(), ":realm": name.realm(), ":now": now.0,
             },
         )?;

@@ -68,6 +68,8 @@ pub enum Reason {
     Ambiguous,
     /// The name has bytes that names here never have, so that no backend was asked.
     NameNotAllowed,
+    /// The account has a password, and nothing that this mechanism could compare with.
+    NoKeys,
 }
 
 impl Reason {
@@ -90,6 +92,7 @@ impl Reason {
             Self::PasswordTooLong => "password-too-long",
             Self::Ambiguous => "ambiguous",
             Self::NameNotAllowed => "name-not-allowed",
+            Self::NoKeys => "no-keys",
         }
     }
 }

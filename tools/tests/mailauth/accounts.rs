@@ -49,8 +49,9 @@ fn an_account_that_was_added_logs_in_with_its_password_alone() {
         .unwrap();
     let hash = account.secrets.password().unwrap().reveal();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-    assert_eq!(account.secrets.scram_sha_1().unwrap().hash(), ScramHash::Sha1);
-    assert_eq!(account.secrets.scram_sha_256().unwrap().iterations(), 4096);
+    for hash in [ScramHash::Sha256, ScramHash::Sha512] {
+        assert_eq!(account.secrets.scram(hash).unwrap().iterations(), 4096);
+    }
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn the_options_of_an_account_are_stored_and_shown() {
             "realm:     -",
             "kind:      machine",
             "state:     open",
-            "secrets:   argon2id SCRAM-SHA-1 SCRAM-SHA-256",
+            "secrets:   argon2id SCRAM-SHA-256 SCRAM-SHA-512",
             "services:  smtp imap",
             "networks:  192.0.2.0/24 ::1/128",
             "expires:   2030-01-02T00:00:00Z",

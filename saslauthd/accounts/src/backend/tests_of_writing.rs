@@ -37,7 +37,7 @@ fn an_upgrade_is_there_at_the_next_lookup() {
     assert!(after.own.unwrap().has_scram_sha_256 && !after.own.unwrap().has_scram_sha_1);
     let shown = place.store().show(&name("vic", "example.org")).unwrap();
     assert_eq!(shown.secrets.password().unwrap().reveal(), newer().password().unwrap().reveal());
-    assert_eq!(shown.secrets.scram_sha_256().unwrap().iterations(), 4096);
+    assert_eq!(shown.secrets.scram(ScramHash::Sha256).unwrap().iterations(), 4096);
     assert_eq!(shown.changed, NOW);
 }
 

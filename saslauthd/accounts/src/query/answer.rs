@@ -93,6 +93,7 @@ impl Answer {
             entry: judge.entry(stored, standing, self.generation),
             restrictions: self.restrictions.clone(),
             own: None,
+            keys: None,
             complaint: None,
         }
     }
@@ -103,6 +104,7 @@ impl Answer {
             entry: judge.unusable(Err(Reason::Ambiguous), self.generation),
             restrictions: Restrictions::default(),
             own: None,
+            keys: None,
             complaint: Some(Trouble::new(format!(
                 "{}: the query finds more than one row for a name, which nobody can log in with; \
                  make the name unique or the query narrower",

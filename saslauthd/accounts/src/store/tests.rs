@@ -105,16 +105,25 @@ fn new_secrets_replace_all_old_ones() {
     let all = Secrets::of(hash("secret"))
         .with_scram(keys(ScramHash::Sha1))
         .and_then(|secrets| secrets.with_scram(keys(ScramHash::Sha256)))
+        .and_then(|secrets| secrets.with_scram(keys(ScramHash::Sha512)))
         .unwrap();
     store.edit(&vic(), &Edit::Secrets(all), NOW).unwrap();
     let shown = store.show(&vic()).unwrap().secrets;
-    assert_eq!(shown.scram_sha_1().unwrap().stored_key(), keys(ScramHash::Sha1).stored_key());
-    assert_eq!(shown.scram_sha_256().unwrap().server_key(), keys(ScramHash::Sha256).server_key());
+    assert_eq!(
+        shown.scram(ScramHash::Sha1).unwrap().stored_key(),
+        keys(ScramHash::Sha1).stored_key()
+    );
+    assert_eq!(
+        shown.scram(ScramHash::Sha256).unwrap().server_key(),
+        keys(ScramHash::Sha256).server_key()
+    );
+    let longest = shown.scram(ScramHash::Sha512).unwrap();
+    assert_eq!(longest.stored_key(), keys(ScramHash::Sha512).stored_key());
     store.edit(&vic(), &Edit::Secrets(Secrets::of(hash("new"))), NOW).unwrap();
     let shown = store.show(&vic()).unwrap().secrets;
-    assert!(shown.scram_sha_1().is_none() && shown.scram_sha_256().is_none());
-    let foreign = Secrets::default().with_scram(keys(ScramHash::Sha512));
-    assert_eq!(foreign.err(), Some(Refusal::NoSuchMechanism("SCRAM-SHA-512")));
+    assert!(crate::SCRAM_HASHES.into_iter().all(|hash| shown.scram(hash).is_none()));
+    let foreign = Secrets::default().with_scram(keys(ScramHash::Sha384));
+    assert_eq!(foreign.err(), Some(Refusal::NoSuchMechanism("SCRAM-SHA-384")));
 }
 
 #[test]

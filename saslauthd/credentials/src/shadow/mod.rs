@@ -76,6 +76,19 @@ impl ShadowFile {
         Some(self.trouble(&why))
     }
 
+    /// The names that may log in on that day, in their order; looks at every line.
+    pub fn names(&mut self, today: i64) -> Result<Vec<Vec<u8>>, Trouble> {
+        self.refresh(SystemTime::now())?;
+        let loaded = self.loaded.as_ref().ok_or_else(|| self.trouble(&"it is not loaded"))?;
+        let may_log_in = |name: &Box<[u8]>| {
+            let line = loaded.line(name)?;
+            self.entry(line, today, &loaded.majority).standing.ok().map(|()| name.to_vec())
+        };
+        let mut names: Vec<_> = loaded.lines.keys().filter_map(may_log_in).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn lookup_at(&mut self, name: &[u8], today: i64, now: SystemTime) -> Lookup<Entry> {
         if let Err(trouble) = self.refresh(now) {
             return Lookup::Unavailable(trouble);

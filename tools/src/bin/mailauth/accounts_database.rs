@@ -194,9 +194,10 @@ fn hashed(password: &Password) -> Result<Secrets, Failure> {
     let hash =
         new_hash(password, &Argon2Settings::default(), &mut Scratch::new()).map_err(trouble)?;
     let keys = |hash| ScramKeys::new(hash, password).map_err(trouble);
+    // Who offers SCRAM-SHA-1 has the daemon derive its keys, at the next login.
     let secrets = Secrets::of(StoredHash::new(&hash)?)
-        .with_scram(keys(ScramHash::Sha1)?)?
-        .with_scram(keys(ScramHash::Sha256)?)?;
+        .with_scram(keys(ScramHash::Sha256)?)?
+        .with_scram(keys(ScramHash::Sha512)?)?;
     Ok(secrets)
 }
 

@@ -5,7 +5,7 @@
 
 mod daemon;
 
-use accounts::{Account, AccountName, StoredHash, UnixTime};
+use accounts::{Account, AccountName, SCRAM_HASHES, StoredHash, UnixTime};
 use credentials::sasldb::Format;
 use credentials::{Policy, ScramKeys, Verifier, WeakSchemes};
 use protocol::Quoted;
@@ -137,8 +137,7 @@ fn secrets(account: &Account) -> Vec<&'static str> {
         .password()
         .map(scheme)
         .into_iter()
-        .chain(stored.scram_sha_1().map(mechanism))
-        .chain(stored.scram_sha_256().map(mechanism))
+        .chain(SCRAM_HASHES.into_iter().filter_map(|hash| stored.scram(hash)).map(mechanism))
         .collect()
 }
 
