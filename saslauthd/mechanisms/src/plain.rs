@@ -4,10 +4,14 @@
 //! scheme needs it does itself. Nothing is compared here.
 
 use protocol::{Name, Password};
-use zeroize::Zeroizing;
 
+use crate::challenge::{misled, say};
 use crate::conversation::{Conversation, Event, Facts};
 use crate::step::{Refusal, Step};
+
+/// The prompts of LOGIN; clients compare these very words.
+const USERNAME: &[u8] = b"Username:";
+const PASSWORD: &[u8] = b"Password:";
 
 /// `[authzid] NUL authcid NUL passwd` (RFC 4616 §2).
 pub(crate) struct Plain;
@@ -18,7 +22,7 @@ impl Conversation for Plain {
             Event::Message { bytes, .. } => {
                 plain(bytes).unwrap_or(Step::Refused(Refusal::Malformed))
             }
-            _ => Step::Refused(Refusal::Malformed),
+            _ => misled(),
         }
     }
 }
@@ -38,32 +42,37 @@ fn name(bytes: &[u8]) -> Option<Name> {
 
 /// Two prompts and two answers; an initial response answers the first.
 #[derive(Default)]
-pub(crate) struct Login {
-    authid: Option<Name>,
+pub(crate) enum Login {
+    /// Nothing was said.
+    #[default]
+    New,
+    /// The name was asked for.
+    Prompted,
+    /// The password was asked for.
+    Named(Name),
+    /// It is over.
+    Done,
 }
 
 impl Conversation for Login {
     fn turn(&mut self, _facts: &Facts, event: Event<'_>) -> Step {
-        let heard = match event {
-            Event::Message { bytes, .. } => bytes,
-            Event::Begin if self.authid.is_none() => return prompt(b"Username:"),
-            _ => return Step::Refused(Refusal::Malformed),
-        };
-        let Some(authid) = self.authid.take() else {
-            self.authid = name(heard);
-            return match self.authid {
-                Some(_) => prompt(b"Password:"),
+        match (std::mem::replace(self, Self::Done), event) {
+            (Self::New, Event::Begin | Event::Message { bytes: b"", .. }) => {
+                *self = Self::Prompted;
+                say(USERNAME.to_vec())
+            }
+            (Self::New | Self::Prompted, Event::Message { bytes, .. }) => match name(bytes) {
+                Some(authid) => {
+                    *self = Self::Named(authid);
+                    say(PASSWORD.to_vec())
+                }
                 None => Step::Refused(Refusal::Malformed),
-            };
-        };
-        match Password::new(heard) {
-            Ok(password) => Step::Password { authzid: None, authid, password },
-            Err(_) => Step::Refused(Refusal::Malformed),
+            },
+            (Self::Named(authid), Event::Message { bytes, .. }) => match Password::new(bytes) {
+                Ok(password) => Step::Password { authzid: None, authid, password },
+                Err(_) => Step::Refused(Refusal::Malformed),
+            },
+            _ => misled(),
         }
     }
-}
-
-/// Clients compare these words.
-fn prompt(words: &[u8]) -> Step {
-    Step::Challenge { bytes: Zeroizing::new(words.to_vec()), binding: None }
 }
