@@ -33,6 +33,10 @@ pub struct Socket {
     pub uids: Option<Vec<u32>>,
     /// Peer uids whose stated client addresses count.
     pub address_uids: Vec<u32>,
+    /// How the auth protocol is spoken here.
+    pub auth: Auth,
+    /// What the userdb protocol answers here.
+    pub userdb: Userdb,
 }
 
 /// What is spoken on a socket.
@@ -42,6 +46,46 @@ pub enum Protocol {
     Mux,
     /// Its ancestor's NUL-ended strings.
     Pwcheck,
+    /// Dovecot's auth client protocol.
+    Auth,
+    /// Dovecot's userdb protocol.
+    Userdb,
+}
+
+/// How the auth protocol is spoken on a socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Auth {
+    /// Who speaks first.
+    pub handshake: Handshake,
+    /// Peer uids that may state whose verified TLS certificate a client showed.
+    pub certificate_uids: Vec<u32>,
+    /// Milliseconds, on average, from a wrong guess to its refusal; 0 for at once.
+    pub failure_delay_ms: u32,
+}
+
+/// Who speaks first on an auth socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Handshake {
+    /// We say all there is when the client says nothing for a moment.
+    #[default]
+    Auto,
+    /// We say all there is at once, as Dovecot up to 2.3.
+    Legacy,
+    /// We wait for the client's version, as Dovecot 2.4.
+    Wait,
+}
+
+/// What a userdb socket says of each user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Userdb {
+    /// `uid=`.
+    pub uid: Option<u32>,
+    /// `gid=`.
+    pub gid: Option<u32>,
+    /// `home=`, with %u, %n and %d still in it.
+    pub home: Option<String>,
+    /// Peer uids besides root that may list all users and flush the cache.
+    pub list_uids: Vec<u32>,
 }
 
 /// Longest fields of a mux request, in bytes.

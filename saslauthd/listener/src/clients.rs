@@ -154,6 +154,8 @@ enum Parsed {
 
 fn parse(served: &Served, bytes: &[u8]) -> Parsed {
     match served.protocol {
+        // Served by rooms of their own.
+        Protocol::Auth | Protocol::Userdb => Parsed::Incomplete,
         Protocol::Mux => match mux::decode(bytes, &served.fields) {
             mux::Decoded::Incomplete => Parsed::Incomplete,
             mux::Decoded::Request(request) => {

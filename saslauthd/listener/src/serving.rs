@@ -44,6 +44,8 @@ impl Served {
         match self.protocol {
             Protocol::Mux => self.fields.request() + 2 + 64,
             Protocol::Pwcheck => protocol::pwcheck::MAX_REQUEST + 1,
+            // Lines of their own length, on connections that stay.
+            Protocol::Auth | Protocol::Userdb => 0,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod backends;
 pub mod complaint;
+mod dovecot;
 pub mod file;
 pub mod limits;
 pub mod manual;

@@ -199,6 +199,8 @@ impl Planner<'_> {
         let name = match keys.protocol {
             Protocol::Mux => "mux",
             Protocol::Pwcheck => "pwcheck",
+            Protocol::Auth => "auth",
+            Protocol::Userdb => "userdb",
         };
         let (path, at) = match &keys.path {
             Some(path) => (path.value.0.clone(), &path.at),
@@ -226,9 +228,13 @@ impl Planner<'_> {
             protocol: match keys.protocol {
                 Protocol::Mux => task::Protocol::Mux,
                 Protocol::Pwcheck => task::Protocol::Pwcheck,
+                Protocol::Auth => task::Protocol::Auth,
+                Protocol::Userdb => task::Protocol::Userdb,
             },
             uids: uids.map(|uids| uids.iter().filter_map(|user| self.uid(user)).collect()),
             address_uids: keys.address_uids.iter().filter_map(|user| self.uid(user)).collect(),
+            auth: self.auth(keys),
+            userdb: self.userdb(keys),
         }
     }
 
@@ -370,7 +376,7 @@ impl Planner<'_> {
         Some((gid, members.unwrap_or_default().into_iter().filter_map(uid).collect()))
     }
 
-    fn uid(&mut self, user: &At<Account>) -> Option<u32> {
+    pub(super) fn uid(&mut self, user: &At<Account>) -> Option<u32> {
         let name = match &user.value {
             Account::Id(id) => return Some(*id),
             Account::Name(name) => name,
@@ -386,7 +392,7 @@ impl Planner<'_> {
         None
     }
 
-    fn gid(&mut self, group: &At<Account>) -> Option<u32> {
+    pub(super) fn gid(&mut self, group: &At<Account>) -> Option<u32> {
         let name = match &group.value {
             Account::Id(id) => return Some(*id),
             Account::Name(name) => name,

@@ -43,6 +43,22 @@ choices! {
         Mux = "mux",
         /// Its ancestor.
         Pwcheck = "pwcheck",
+        /// Dovecot's auth protocol.
+        Auth = "auth",
+        /// Dovecot's userdb protocol.
+        Userdb = "userdb",
+    }
+}
+
+choices! {
+    /// Who speaks first on an auth socket.
+    pub enum Handshake {
+        /// Whoever is the first.
+        Auto = "auto",
+        /// The server.
+        Legacy = "legacy",
+        /// The client.
+        Wait = "wait",
     }
 }
 
@@ -50,9 +66,11 @@ settings! {
     /// A socket that mail servers ask on; repeat the section for more. Without any there is one for the Cyrus
     /// protocol, `mux` in the run directory.
     pub struct Socket {
-        /// Where it is. By default `mux` or `pwcheck` in the run directory.
+        /// Where it is. By default what is spoken there, in the run directory: `mux`, `pwcheck`, `auth` or `userdb`.
         path: Option<At<AbsolutePath>> = None,
-        /// What is spoken there: "mux" (Cyrus saslauthd) or "pwcheck" (its ancestor).
+        /// What is spoken there: "mux" (Cyrus saslauthd), "pwcheck" (its ancestor), "auth" (Dovecot's auth protocol, for Postfix's
+        /// `smtpd_sasl_type = dovecot`, Exim's dovecot driver, chasquid, maddy and Dovecot's login processes) or "userdb"
+        /// (Dovecot's userdb protocol: whether there is a user, never a password).
         protocol: Protocol = Protocol::Mux,
         /// The owner. By default whoever starts the daemon.
         owner: Option<At<Account>> = None,
@@ -62,9 +80,28 @@ settings! {
         mode: Mode = Mode(0o666),
         /// The users whose programs may ask here at all. By default everybody who can connect.
         uids: Option<Vec<At<Account>>> = None,
-        /// The users whose programs may state the address of their client (the fifth field of newer Cyrus libraries).
-        /// Whoever may do so can spread guesses over invented addresses, so name only mail servers.
+        /// The users whose programs may state the address of their client (the fifth field of newer Cyrus libraries, and `rip=`
+        /// of "auth"). Whoever may do so can spread guesses over invented addresses, so name only mail servers.
         address_uids: Vec<At<Account>> = Vec::new(),
+        /// For "auth": the users whose programs may state that a client showed a verified TLS certificate, and whose. Whoever
+        /// may do so can log in as anybody by the mechanism EXTERNAL, so name only mail servers that verify certificates.
+        certificate_uids: Vec<At<Account>> = Vec::new(),
+        /// For "auth": who speaks first. "legacy": the server says all at once, as Dovecot up to 2.3. "wait": the server waits for
+        /// the client's version, as Dovecot 2.4, so that newer clients are offered channel binding; Exim before 4.99 and maddy
+        /// before 0.9 then wait for ever. "auto": all is said when the client has said nothing for 150 ms, which suits each.
+        handshake: Handshake = Handshake::Auto,
+        /// For "auth": how long a refusal waits on average, for guessers to wait as well. Half as long again and half a second
+        /// are added at most; some clients give the whole answer no more than 5 seconds. "0ms" answers at once.
+        failure_delay: Time<0, 2_500> = Time(2_000),
+        /// For "userdb": the user id that owns the mail of each user.
+        userdb_uid: Option<At<Account>> = None,
+        /// For "userdb": the group id of the same.
+        userdb_gid: Option<At<Account>> = None,
+        /// For "userdb": the home directory. %u is the user, %n what stands before its last @, %d what stands behind it. A user
+        /// with a slash in its name has none.
+        userdb_home: Option<At<String>> = None,
+        /// For "userdb": the users, besides root, whose programs may list all users and flush the cache.
+        list_uids: Vec<At<Account>> = Vec::new(),
     }
 }
 

@@ -122,6 +122,8 @@ fn named(socket: &ipc::config::Socket) -> String {
     let protocol = match socket.protocol {
         ipc::config::Protocol::Mux => "mux",
         ipc::config::Protocol::Pwcheck => "pwcheck",
+        ipc::config::Protocol::Auth => "auth",
+        ipc::config::Protocol::Userdb => "userdb",
     };
     format!("{protocol} {}", socket.path)
 }

@@ -205,3 +205,25 @@ fn without_the_usual_group_root_is_alone_and_told_so() {
     let error = world.plan("run_dir_group = \"sasl\"").unwrap_err();
     assert!(error.contains("x.toml:1:17: there is no group sasl"), "{error}");
 }
+
+#[test]
+fn the_keys_of_dovecots_protocols_are_ids_and_a_home() {
+    use ipc::config::{Handshake, Protocol};
+    let world = World::new();
+    let text = "[[socket]]\nprotocol = \"auth\"\nhandshake = \"legacy\"\ncertificate_uids = [\"postfix\"]\n\
+                [[socket]]\nprotocol = \"userdb\"\nuserdb_uid = \"olga\"\nuserdb_gid = \"sasl\"\n\
+                userdb_home = \"/srv/%d/%n\"\nlist_uids = [\"postfix\", 7]\n";
+    let plan = world.plan(text).unwrap();
+    let [auth, userdb] = &plan.listener.sockets[..] else { panic!("two sockets") };
+    assert_eq!((auth.protocol, &*auth.path), (Protocol::Auth, "/run/saslauthd/auth"));
+    assert_eq!(auth.auth.handshake, Handshake::Legacy);
+    assert_eq!((&auth.auth.certificate_uids[..], auth.auth.failure_delay_ms), (&[101][..], 2000));
+    assert_eq!((userdb.protocol, &*userdb.path), (Protocol::Userdb, "/run/saslauthd/userdb"));
+    assert_eq!((userdb.userdb.uid, userdb.userdb.gid), (Some(1000), Some(45)));
+    assert_eq!(userdb.userdb.home.as_deref(), Some("/srv/%d/%n"));
+    assert_eq!(userdb.userdb.list_uids, [101, 7]);
+    for home in ["/srv/%s", "/srv/%", "/srv/%%u"] {
+        let report = world.plan(&format!("[[socket]]\nuserdb_home = \"{home}\"\n")).unwrap_err();
+        assert!(report.contains("2:15: a home has %u, %n and %d"), "{report}");
+    }
+}
