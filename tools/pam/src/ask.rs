@@ -1,15 +1,21 @@
-//! One question to the daemon's mux socket, within one deadline.
+//! One question to one of the daemon's sockets, within one deadline.
 //!
 //! Run in the host program. The request is wiped when it was sent; writing to a daemon that has gone is an error and no
 //! SIGPIPE, since the standard library sends to sockets with `MSG_NOSIGNAL`.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use protocol::{Address, Answer, client, mux};
+use protocol::auth::{Client, Code, Order, Outcome, Parameters, Security};
+use protocol::mechanism::Mechanism;
+use protocol::{Address, Answer, Name, Password, Rejected, client, mux};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Language, Stated};
 use crate::connect;
+
+/// A read without time is one for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Who says so, with what password, for what, from where.
 pub(crate) struct Question<'a> {
@@ -23,27 +29,65 @@ pub(crate) struct Question<'a> {
     pub(crate) address: Option<Address>,
 }
 
-/// The daemon's answer; refused without asking is what is longer than a request can say.
+/// The daemon's answer; refused without asking is what no request can say.
 ///
 /// # Errors
 /// Those of the connection, and `TimedOut` after the arguments' time.
 pub(crate) fn ask(arguments: &Arguments, question: &Question<'_>) -> io::Result<Answer> {
-    let Question { login, password, service, address } = question;
-    let (login, realm) = split(login, &arguments.realm);
-    let Ok(request) = mux::encode_fields([login, password, service, realm], *address) else {
-        return Ok(Answer::Refuse);
+    let answer = match arguments.language {
+        Language::Mux => ask_mux(arguments, question),
+        Language::Auth(stated) => ask_auth(arguments, stated, question),
     };
-    let began = Instant::now();
-    let answer = connect::within(&arguments.socket, arguments.timeout).and_then(|stream| {
-        let left = arguments.timeout.saturating_sub(began.elapsed());
-        client::ask_mux_over(stream, &request, left.max(Duration::from_millis(1)))
-    });
     answer.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
         }
         _ => error,
     })
+}
+
+fn ask_mux(arguments: &Arguments, question: &Question<'_>) -> io::Result<Answer> {
+    let Question { login, password, service, address } = question;
+    let (login, realm) = split(login, &arguments.realm);
+    let Ok(request) = mux::encode_fields([login, password, service, realm], *address) else {
+        return Ok(Answer::Refuse);
+    };
+    let (stream, left) = connected(arguments)?;
+    client::ask_mux_over(stream, &request, left)
+}
+
+fn ask_auth(arguments: &Arguments, stated: Stated, question: &Question<'_>) -> io::Result<Answer> {
+    let Question { login, password, service, address } = question;
+    let (Ok(login), Ok(password), Ok(service)) =
+        (joined(login, &arguments.realm), Password::new(password), Name::new(service))
+    else {
+        return Ok(Answer::Refuse);
+    };
+    let security = match stated {
+        Stated::Nothing => Security::Unstated,
+        Stated::Secured => Security::Secured(Order::AfterAddresses),
+    };
+    let parameters = Parameters { service, remote: *address, security, ..Parameters::default() };
+    let end = Instant::now() + arguments.timeout;
+    let (stream, left) = connected(arguments)?;
+    let mut client = Client::over(stream, left)?;
+    if !client.mechanisms().contains(Mechanism::Plain) {
+        return Err(io::Error::other("the daemon does not offer PLAIN"));
+    }
+    let left = end.saturating_duration_since(Instant::now()).max(SHORTEST);
+    Ok(match client.plain(parameters, &login, &password, left) {
+        Outcome::Accepted(_) => Answer::Accept,
+        // What arrived was not what was sent, and so says nothing about the password.
+        Outcome::Refused(Code::Base64) | Outcome::Unavailable => Answer::Unavailable,
+        Outcome::Refused(_) => Answer::Refuse,
+    })
+}
+
+/// A connection, and the time that is left for the answer.
+fn connected(arguments: &Arguments) -> io::Result<(UnixStream, Duration)> {
+    let began = Instant::now();
+    let stream = connect::within(&arguments.socket, arguments.timeout)?;
+    Ok((stream, arguments.timeout.saturating_sub(began.elapsed()).max(SHORTEST)))
 }
 
 /// At the last `@`, as libsasl2 does, so that Cyrus's daemon understands it too.
@@ -53,6 +97,14 @@ fn split<'a>(login: &'a [u8], realm: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         Some(parts) => parts,
         None => (login, realm),
     }
+}
+
+/// The login with its realm, in the one field that Dovecot's protocol has for both.
+fn joined(login: &[u8], realm: &[u8]) -> Result<Name, Rejected> {
+    if realm.is_empty() || login.contains(&b'@') {
+        return Name::new(login);
+    }
+    Name::new(&[login, b"@", realm].concat())
 }
 
 #[cfg(test)]
@@ -72,6 +124,19 @@ mod tests {
             let (user, realm) = expected;
             let split = split(login.as_bytes(), b"default");
             assert_eq!(split, (user.as_bytes(), realm.as_bytes()), "{login}");
+        }
+    }
+
+    #[test]
+    fn a_realm_joins_a_login_that_has_none() {
+        for (login, realm, expected) in [
+            ("alice", "", "alice"),
+            ("alice", "example.org", "alice@example.org"),
+            ("alice@x", "example.org", "alice@x"),
+            ("alice@", "example.org", "alice@"),
+        ] {
+            let name = joined(login.as_bytes(), realm.as_bytes()).unwrap();
+            assert_eq!(name.as_bytes(), expected.as_bytes(), "{login} {realm}");
         }
     }
 }

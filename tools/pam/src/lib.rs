@@ -138,7 +138,7 @@ fn authenticate(host: &Host<'_>, words: &[&[u8]]) -> Result<Code, Code> {
         Ok(Answer::Accept) => Code::SUCCESS,
         Ok(Answer::Refuse) => Code::AUTH_ERR,
         Ok(Answer::Unavailable) => {
-            host.log(&format!("{}: closed without an answer", arguments.socket.display()));
+            host.log(&format!("{}: nobody can tell now", arguments.socket.display()));
             Code::AUTHINFO_UNAVAIL
         }
         Err(error) => {

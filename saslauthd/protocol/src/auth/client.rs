@@ -64,8 +64,15 @@ impl Client {
     /// Those of the connection; `InvalidData` for a server of another major version, or one that offers no mechanism
     /// (a master socket); `TimedOut`.
     pub fn connect(socket: &Path, deadline: Duration) -> io::Result<Self> {
+        Self::over(UnixStream::connect(socket)?, deadline)
+    }
+
+    /// The same over a connection that the caller made, who can bound the time of connecting too.
+    ///
+    /// # Errors
+    /// As of [`Client::connect`].
+    pub fn over(stream: UnixStream, deadline: Duration) -> io::Result<Self> {
         let end = Instant::now() + deadline;
-        let stream = UnixStream::connect(socket)?;
         let (received, mechanisms) = (Message::default(), MechanismSet::default());
         let mut client = Self { stream, received, mechanisms, last: 0, lost: false };
         client.stream.set_write_timeout(Some(deadline.max(Duration::from_millis(1))))?;
