@@ -48,9 +48,10 @@ fn every_source_file_opens_with_what_it_is_and_stays_short() {
 }
 
 #[test]
-fn unsafe_code_lives_in_two_rooms() {
+fn unsafe_code_lives_in_three_rooms() {
     for (file, text) in sources() {
-        let allowed = file.starts_with("saslauthd/sys") || file.starts_with("saslauthd/crypt");
+        let rooms = ["saslauthd/sys", "saslauthd/crypt", "tools/pam"];
+        let allowed = rooms.iter().any(|room| file.starts_with(room));
         let has = text.lines().any(|line| {
             let code = line.split("//").next().unwrap_or_default();
             code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl")

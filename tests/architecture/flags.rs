@@ -7,8 +7,8 @@ use harness::subject::{built, require_built};
 
 use crate::top;
 
-const PROGRAMS: [&str; 5] =
-    ["saslauthd", "mailauth", "saslpasswd2", "sasldblistusers2", "testsaslauthd"];
+const PROGRAMS: [&str; 6] =
+    ["saslauthd", "mailauth", "saslpasswd2", "sasldblistusers2", "testsaslauthd", "checkpassword"];
 
 #[test]
 fn help_and_manual_name_the_same_flags() {

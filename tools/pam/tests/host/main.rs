@@ -58,6 +58,57 @@ fn a_daemon_that_is_away_or_says_nothing_is_no_wrong_password() {
     }
 }
 
+const PLAIN: &str = "MECH\tPLAIN\tplaintext\n";
+
+#[test]
+fn an_auth_sockets_answer_is_the_hosts_code_too() {
+    for (mechanisms, reply, expected) in [
+        (PLAIN, "OK\t1\tuser=alice\n", Code::SUCCESS),
+        (PLAIN, "FAIL\t1\tuser=alice\n", Code::AUTH_ERR),
+        (PLAIN, "FAIL\t1\tuser=alice\tcode=user_disabled\n", Code::AUTH_ERR),
+        (PLAIN, "FAIL\t1\tuser=alice\tcode=temp_fail\n", Code::AUTHINFO_UNAVAIL),
+        (PLAIN, "FAIL\t1\tcode=invalid_base64\n", Code::AUTHINFO_UNAVAIL),
+        (PLAIN, "OK\t1\n", Code::AUTHINFO_UNAVAIL),
+        (PLAIN, "OK\t2\tuser=alice\n", Code::AUTHINFO_UNAVAIL),
+        (PLAIN, "OK\t1\tuser=alice", Code::AUTHINFO_UNAVAIL),
+        (PLAIN, "", Code::AUTHINFO_UNAVAIL),
+        ("MECH\tSCRAM-SHA-256\tmutual-auth\n", "OK\t1\tuser=alice\n", Code::AUTHINFO_UNAVAIL),
+    ] {
+        let daemon = Daemon::auth(mechanisms, reply);
+        let service = Service::new("imap", &daemon.auth_line(""));
+        assert_eq!(login(&service, ALICE, None), expected, "{mechanisms}{reply}");
+        let heard = daemon.heard();
+        let asked = heard.first().is_some_and(|line| line.starts_with("AUTH\t1\tPLAIN\t"));
+        assert_eq!(asked, mechanisms == PLAIN, "{heard:?}");
+    }
+    let service = Service::new("imap", "auth required MODULE auth=/nonexistent/auth");
+    assert_eq!(login(&service, ALICE, None), Code::AUTHINFO_UNAVAIL);
+}
+
+#[test]
+fn an_auth_socket_is_told_what_the_host_says() {
+    // Base64 of NUL, name, NUL, secret1.
+    const ALONE: &str = "AGFsaWNlAHNlY3JldDE=";
+    const AT_X: &str = "AGFsaWNlQHgAc2VjcmV0MQ==";
+    for (arguments, user, rhost, expected) in [
+        ("", "alice", None, format!("service=imap\tresp={ALONE}")),
+        ("secured", "alice", None, format!("service=imap\tsecured\tresp={ALONE}")),
+        ("realm=x", "alice", None, format!("service=imap\tresp={AT_X}")),
+        ("realm=y", "alice@x", None, format!("service=imap\tresp={AT_X}")),
+        (
+            "service=pop secured",
+            "alice",
+            Some("2001:db8::1"),
+            format!("service=pop\trip=2001:db8::1\tsecured\tresp={ALONE}"),
+        ),
+    ] {
+        let daemon = Daemon::auth(PLAIN, "OK\t1\tuser=alice\n");
+        let service = Service::new("imap", &daemon.auth_line(arguments));
+        assert_eq!(login(&service, (user, "secret1"), rhost), Code::SUCCESS, "{arguments}");
+        assert_eq!(daemon.heard(), [format!("AUTH\t1\tPLAIN\t{expected}")], "{arguments}");
+    }
+}
+
 #[test]
 fn what_the_host_says_becomes_the_fields_of_the_request() {
     let long = "p".repeat(9000);
@@ -89,6 +140,11 @@ fn what_no_request_can_say_is_refused_and_asks_nobody() {
     let line = "auth required MODULE socket=/nonexistent/mux";
     let huge = "p".repeat(65_536);
     assert_eq!(login(&Service::new("imap", line), ("alice", &huge), None), Code::AUTH_ERR);
+    let line = "auth required MODULE auth=/nonexistent/auth";
+    for (user, password) in [("alice", ""), ("alice", &huge), ("alice\nroot", "x")] {
+        let code = login(&Service::new("imap", line), (user, password), None);
+        assert_eq!(code, Code::AUTH_ERR, "{user:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A scripted daemon on a mux socket of its own.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -56,6 +56,28 @@ impl Daemon {
         })
     }
 
+    /// A Dovecot auth server with these mechanisms, which answers the first request and closes; it hears that line.
+    pub(crate) fn auth(mechanisms: &'static str, reply: &'static str) -> Self {
+        Self::with(|listener| {
+            Script::Answers(thread::spawn(move || {
+                let (stream, _) = listener.accept().unwrap();
+                let cookie = "0123456789abcdef0123456789abcdef";
+                let hello = format!(
+                    "VERSION\t1\t2\n{mechanisms}SPID\t9\nCUID\t1\nCOOKIE\t{cookie}\nDONE\n"
+                );
+                (&stream).write_all(hello.as_bytes()).unwrap();
+                let mut lines = BufReader::new(&stream).lines();
+                let request =
+                    lines.find(|line| !line.as_ref().is_ok_and(|line| !line.starts_with("AUTH")));
+                // A client that asked nothing has gone.
+                if request.is_some() {
+                    (&stream).write_all(reply.as_bytes()).unwrap();
+                }
+                request.map(Result::unwrap).into_iter().collect()
+            }))
+        })
+    }
+
     /// Accepts nothing; see [`Daemon::was_asked`].
     pub(crate) fn silent() -> Self {
         Self::with(Script::Silent)
@@ -81,7 +103,12 @@ impl Daemon {
         format!("{start} MODULE socket={} {arguments}", self.socket.display())
     }
 
-    /// The fields of the last request, when all replies were given.
+    /// As [`Daemon::line`], with the socket as one that speaks Dovecot's protocol.
+    pub(crate) fn auth_line(&self, arguments: &str) -> String {
+        format!("auth required MODULE auth={} {arguments}", self.socket.display())
+    }
+
+    /// The fields or the line of the last request, when all replies were given.
     pub(crate) fn heard(self) -> Vec<String> {
         match self.script {
             Script::Answers(thread) => thread.join().unwrap(),
