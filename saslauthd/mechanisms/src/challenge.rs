@@ -1,19 +1,12 @@
-//! What challenges are made of: nonces, and the digits of MD5.
+//! What several mechanisms say alike: challenges, the digits of MD5, and the last words.
 //!
 //! Runs in the checker.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use credentials::{Trouble, Verified};
 use zeroize::Zeroizing;
 
 use crate::conversation::Facts;
 use crate::step::{LastWords, Step};
-
-/// The random bytes of this exchange as 24 characters of base64, which have neither comma nor quote.
-pub(crate) fn nonce(facts: &Facts) -> String {
-    STANDARD.encode(facts.random.as_slice())
-}
 
 /// A challenge without channel binding.
 pub(crate) fn say(bytes: Vec<u8>) -> Step {

@@ -3,8 +3,9 @@
 //! Runs in the checker, under rsasl's session. Its memory of an exchange is in the type that implements
 //! [`Conversation`]; what it was not told in time, it must not guess.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use protocol::mechanism::Mechanism;
-use zeroize::Zeroizing;
 
 use crate::step::{LastWords, Material, Plus, Start, Step};
 
@@ -45,15 +46,16 @@ pub(crate) struct Facts {
     pub(crate) hosts: Vec<String>,
     pub(crate) realms: Vec<String>,
     pub(crate) now: u64,
-    pub(crate) random: Zeroizing<[u8; RANDOM]>,
+    /// The random bytes of this exchange as 24 characters of base64, which have neither comma nor quote.
+    pub(crate) nonce: String,
 }
 
 impl Facts {
     /// Copies what the mechanism will need.
     pub(crate) fn of(start: &mut Start<'_>) -> Self {
-        let mut random = Zeroizing::new([0; RANDOM]);
+        let mut random = [0; RANDOM];
         if !start.mechanism.is_plaintext() {
-            (start.random)(random.as_mut_slice());
+            (start.random)(&mut random);
         }
         let md5 = matches!(start.mechanism, Mechanism::CramMd5 | Mechanism::DigestMd5);
         let (service, hosts, realms) = if md5 {
@@ -62,6 +64,6 @@ impl Facts {
             (Vec::new(), Vec::new(), Vec::new())
         };
         let (plus, last_words, now) = (start.plus, start.last_words, start.now);
-        Self { plus, last_words, service, hosts, realms, now, random }
+        Self { plus, last_words, service, hosts, realms, now, nonce: STANDARD.encode(random) }
     }
 }

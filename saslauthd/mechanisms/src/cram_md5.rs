@@ -6,7 +6,7 @@ use credentials::SharedSecret;
 use protocol::Name;
 use zeroize::Zeroizing;
 
-use crate::challenge::{misled, nonce, say, unhex};
+use crate::challenge::{misled, say, unhex};
 use crate::conversation::{Conversation, Event, Facts};
 use crate::step::{Material, Refusal, Step, Wanted};
 
@@ -68,7 +68,7 @@ impl Conversation for CramMd5 {
 /// `<random.time@host>`, in the form of a message identifier (RFC 2195 §2). The random part alone would do.
 fn challenge(facts: &Facts) -> Vec<u8> {
     let host = facts.hosts.first().map_or("localhost", String::as_str);
-    format!("<{}.{}@{host}>", nonce(facts), facts.now).into_bytes()
+    format!("<{}.{}@{host}>", facts.nonce, facts.now).into_bytes()
 }
 
 /// Name, space, 32 digits of hexadecimal; a name may have spaces.

@@ -10,7 +10,7 @@ use credentials::{Charset, DigestResponse, SharedSecret};
 use protocol::Name;
 use zeroize::Zeroizing;
 
-use crate::challenge::{Ending, hex, misled, nonce, say, unhex};
+use crate::challenge::{Ending, hex, misled, say, unhex};
 use crate::conversation::{Conversation, Event, Facts};
 use crate::step::{Material, Refusal, Step, Wanted};
 use directives::Directives;
@@ -51,7 +51,7 @@ impl DigestMd5 {
     fn hear(&mut self, facts: &Facts, message: &[u8]) -> Result<Step, Refusal> {
         let directives = Directives::parse(message).ok_or(Refusal::Malformed)?;
         let response = unhex(&directives.response).ok_or(Refusal::Malformed)?;
-        if directives.nonce != nonce(facts).as_bytes() {
+        if directives.nonce != facts.nonce.as_bytes() {
             return Err(Refusal::Malformed);
         }
         if !is_our_place(facts, &directives.digest_uri) {
@@ -126,7 +126,7 @@ impl Conversation for DigestMd5 {
 fn challenge(facts: &Facts) -> Vec<u8> {
     let realms = facts.realms.iter().map(|realm| format!("realm={},", quoted(realm)));
     let realms: String = realms.collect();
-    let nonce = nonce(facts);
+    let nonce = &facts.nonce;
     format!("{realms}nonce=\"{nonce}\",qop=\"auth\",algorithm=md5-sess,charset=utf-8").into_bytes()
 }
 

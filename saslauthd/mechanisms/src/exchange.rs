@@ -4,6 +4,7 @@
 //! never a comparison.
 
 use credentials::Trouble;
+use protocol::mechanism::Mechanism;
 
 use crate::conversation::{Facts, LONGEST};
 use crate::registry::Talk;
@@ -35,7 +36,11 @@ impl Exchange {
     /// An exchange of the mechanism; nothing is sent or heard yet, so call `step`.
     pub fn begin(mut start: Start<'_>) -> Self {
         let facts = Facts::of(&mut start);
-        Self(match Talk::new(start.mechanism, facts) {
+        Self::of(start.mechanism, facts)
+    }
+
+    fn of(mechanism: Mechanism, facts: Facts) -> Self {
+        Self(match Talk::new(mechanism, facts) {
             Ok(talk) => State::Live(talk, Awaited::Initial),
             Err(trouble) => State::Over(Some(trouble)),
         })
@@ -113,3 +118,6 @@ impl Exchange {
         Step::Unavailable(trouble)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,9 @@ use crate::step::{Binding, Material, Refusal, Step};
 /// Room for any challenge, so that no copy of one is left behind by a buffer that grew.
 const CHALLENGE: usize = 2048;
 
+/// RFC 4505 §2, in characters.
+const LONGEST_TRACE: usize = 255;
+
 /// In the order of [`Mechanism::ALL`].
 static REGISTERED: [Registered; 12] = [
     ours(b"PLAIN", |_| Ok(Box::new(Ours(Plain))), Side::Client),
@@ -276,7 +279,9 @@ impl SessionCallback for Callback {
         } else {
             context
                 .get_ref::<AnonymousToken>()
+                .filter(|trace| trace.chars().count() <= LONGEST_TRACE)
                 .map(|trace| named(trace, |trace| Step::Anonymous { trace }))
+                .or(Some(Step::Refused(Refusal::Malformed)))
         };
         validate.finalize::<Outcome>(step.ok_or(ValidationError::MissingRequiredProperty)?);
         Ok(())

@@ -13,7 +13,7 @@ use protocol::Name;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::challenge::{Ending, nonce};
+use crate::challenge::Ending;
 use crate::conversation::{Conversation, Event, Facts};
 use crate::step::{Binding, Material, Plus, Refusal, Step, Wanted};
 use grammar::{First, Flag, Last};
@@ -80,7 +80,7 @@ impl Scram {
         let named = Named {
             authzid: first.authzid,
             authid: first.authid,
-            nonce: [first.nonce, nonce(facts).as_bytes()].concat(),
+            nonce: [first.nonce, facts.nonce.as_bytes()].concat(),
             header: first.header.to_vec(),
             binding,
             said: [first.bare, b","].concat(),

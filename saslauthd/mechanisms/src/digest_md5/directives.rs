@@ -57,7 +57,7 @@ impl Directives {
         };
         let usual = nc? == b"00000001" && qop.is_none_or(|qop| qop == b"auth");
         let spelt = charset == Charset::Latin1
-            || [&username, &realm, &authzid].into_iter().flatten().all(is_utf8);
+            || [&username, &realm, &authzid].into_iter().flatten().all(|text| std::str::from_utf8(text).is_ok());
         let given = authzid.as_ref().is_none_or(|authzid| !authzid.is_empty());
         let directives = Self {
             charset,
@@ -71,10 +71,6 @@ impl Directives {
         };
         (usual && spelt && given).then_some(directives)
     }
-}
-
-fn is_utf8(text: &Vec<u8>) -> bool {
-    std::str::from_utf8(text).is_ok()
 }
 
 fn find(message: &[u8]) -> Option<Found> {

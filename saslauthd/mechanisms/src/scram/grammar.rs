@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 const LONGEST_NONCE: usize = 512;
 
 /// Attributes with a meaning of their own, which no extension can be; `m=` must be understood and is not.
-const TAKEN: &[u8] = b"acehimnprsv";
+const TAKEN: &[u8] = b"aceimnprsv";
 
 /// What a client says of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +112,7 @@ impl<'a> Attributes<'a> {
     /// Whether all that is left are extensions, which may be ignored (RFC 5802 §5.1).
     fn are_extensions(self) -> bool {
         self.0.into_iter().all(|attribute| match attribute {
-            [name, b'=', _, ..] => {
-                name.is_ascii_alphabetic() && !TAKEN.contains(&name.to_ascii_lowercase())
-            }
+            [name, b'=', _, ..] => name.is_ascii_alphabetic() && !TAKEN.contains(name),
             _ => false,
         })
     }
