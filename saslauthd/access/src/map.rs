@@ -1,0 +1,334 @@
+//! The access map in memory: folded keys to typed entries.
+//!
+//! Made from source text or from pairs, whole or not at all, with every mistake told at once. Read by the listener
+//! for each recipient, so a lookup is one hash of a few dozen bytes. Keys are folded to lower case as makemap folds
+//! them, but for the base64 of a `CertKey:`.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeSet, HashMap};
+
+use crate::error::{Fault, MapError, MapErrors, MapWarning};
+use crate::pin::KeyPin;
+use crate::requirement::Extension;
+use crate::source::{Line, column, lines};
+use crate::spelling::nearest;
+use crate::value::{Kind, Leads, Rule};
+use crate::warnings;
+
+/// One entry.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// As written.
+    pub(crate) key: Box<str>,
+    pub(crate) line: u32,
+    /// As written.
+    pub(crate) value: Box<str>,
+    pub(crate) rule: Rule,
+}
+
+/// An access map that has been read without a mistake. No `Clone`: it may hold passwords (`AuthInfo:`).
+#[derive(Default)]
+pub struct Map {
+    entries: HashMap<Box<str>, Entry>,
+    pins: HashMap<KeyPin, Entry>,
+    warnings: Vec<MapWarning>,
+}
+
+impl std::fmt::Debug for Map {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Map({} entries)", self.len())
+    }
+}
+
+impl Map {
+    /// Reads source text: `key<TAB or blanks>value` lines, `#` comments.
+    ///
+    /// # Errors
+    /// All mistakes of the text, in the order of its lines.
+    pub fn parse(source: &str) -> Result<Self, MapErrors> {
+        Self::read(lines(source).collect())
+    }
+
+    /// Reads pairs of key and value; the number of a pair, from 1, stands for a line.
+    ///
+    /// # Errors
+    /// All mistakes of the pairs, in their order.
+    pub fn from_pairs<K, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, MapErrors>
+    where
+        K: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let pairs: Vec<(String, usize)> = pairs
+            .into_iter()
+            .map(|(key, value)| {
+                let key = key.as_ref();
+                (format!("{key} {}", value.as_ref()), key.len())
+            })
+            .collect();
+        let lines = (1..).zip(&pairs).map(|(number, (text, end))| {
+            let (key, value) = text.split_at_checked(*end).unwrap_or((text, ""));
+            let value = value.trim();
+            let value_at = end + 1;
+            Line { number, text, key, value, value_at }
+        });
+        Self::read(lines.collect())
+    }
+
+    /// What is legal and has less effect than it looks.
+    pub fn warnings(&self) -> &[MapWarning] {
+        &self.warnings
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.pins.len()
+    }
+
+    /// Has it no entry?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// By a key that has been folded already.
+    pub(crate) fn find(&self, folded: &str) -> Option<&Entry> {
+        self.entries.get(folded)
+    }
+
+    /// By a pinned key.
+    pub(crate) fn find_pin(&self, pin: &KeyPin) -> Option<&Entry> {
+        self.pins.get(pin)
+    }
+
+    fn read(lines: Vec<Line<'_>>) -> Result<Self, MapErrors> {
+        let mut reading = Reading::default();
+        let (tagged, rest): (Vec<_>, Vec<_>) =
+            lines.into_iter().partition(|line| !matches!(key_of(line.key), Ok(Key::Unknown(_))));
+        for line in &tagged {
+            reading.line(line);
+        }
+        // Whether an unknown tag is one is known once every CITag: has been read.
+        for line in &rest {
+            reading.issuer_tag(line);
+        }
+        reading.finish()
+    }
+}
+
+/// A key by its tag.
+#[derive(Debug, PartialEq, Eq)]
+enum Key<'a> {
+    Of(Kind),
+    Pin(KeyPin),
+    /// A tag that is none of sendmail's: perhaps a `CITag:` names it.
+    Unknown(&'a str),
+}
+
+const TAGS: [(&str, Kind); 20] = [
+    ("TLS_Clt", Kind::Requirement),
+    ("TLS_Srv", Kind::Requirement),
+    ("TLS_Rcpt", Kind::Requirement),
+    ("Try_TLS", Kind::TryTls),
+    ("Srv_Features", Kind::Features),
+    ("Clt_Features", Kind::Features),
+    ("TLS_Srv_Features", Kind::Options),
+    ("TLS_Clt_Features", Kind::Options),
+    ("AuthInfo", Kind::AuthInfo),
+    ("CertIssuer", Kind::Authority),
+    ("CertChain", Kind::Authority),
+    ("CertSubject", Kind::Holder),
+    ("CertKey", Kind::Holder),
+    ("SubjAltName", Kind::Holder),
+    ("Connect", Kind::Client),
+    ("From", Kind::Client),
+    ("To", Kind::Client),
+    ("Spam", Kind::Unused),
+    ("ClientRate", Kind::Unused),
+    ("ClientConn", Kind::Unused),
+];
+
+fn key_of(key: &str) -> Result<Key<'_>, Fault> {
+    if key.is_empty() {
+        return Err(Fault::new(
+            0,
+            "a line may not begin with a blank; makemap knows no continuation",
+        ));
+    }
+    // An address without a tag: `[10.1]`, `IPv6:2001:db8`.
+    let (tag, rest) = match key.split_once(':') {
+        Some((tag, rest)) if !key.starts_with('[') && !tag.eq_ignore_ascii_case("IPv6") => {
+            (tag, rest)
+        }
+        _ => return Ok(Key::Of(Kind::Client)),
+    };
+    let Some((_, kind)) = TAGS.iter().find(|(name, _)| name.eq_ignore_ascii_case(tag)) else {
+        return Ok(Key::Unknown(tag));
+    };
+    let after = tag.len() + 1;
+    if tag.eq_ignore_ascii_case("CertKey") {
+        let text = "a key is pinned by `sha256/` and 44 characters of base64, case and all";
+        return KeyPin::parse(rest).map(Key::Pin).ok_or_else(|| Fault::new(after, text));
+    }
+    if tag.eq_ignore_ascii_case("SubjAltName") {
+        match rest.split_once(':') {
+            Some((group, name)) if !group.is_empty() && !name.is_empty() => {}
+            _ => return Err(Fault::new(after, "the key is SubjAltName:tag:name")),
+        }
+    }
+    Ok(Key::Of(*kind))
+}
+
+/// A map half read.
+#[derive(Default)]
+struct Reading {
+    map: Map,
+    errors: Vec<MapError>,
+    /// Tags that `CITag:` requirements name, folded, and where first.
+    issuer_tags: HashMap<String, u32>,
+    /// Tags that `ALTNAMES:` names, folded, and where first.
+    name_tags: HashMap<String, u32>,
+}
+
+impl Reading {
+    fn line(&mut self, line: &Line<'_>) {
+        match key_of(line.key) {
+            Ok(Key::Of(kind)) => self.entry(line, kind),
+            Ok(Key::Pin(pin)) => {
+                if let Some(entry) = self.read_value(line, Kind::Holder) {
+                    let earlier = self.map.pins.get(&pin).map(|entry| entry.line);
+                    match earlier {
+                        Some(earlier) => self.duplicate(line, earlier),
+                        None => drop(self.map.pins.insert(pin, entry)),
+                    }
+                }
+            }
+            Ok(Key::Unknown(_)) => {}
+            Err(fault) => self.fault(line, 0, fault),
+        }
+    }
+
+    fn issuer_tag(&mut self, line: &Line<'_>) {
+        let (tag, rest) = line.key.split_once(':').unwrap_or((line.key, ""));
+        let named = self.issuer_tags.contains_key(&tag.to_ascii_lowercase());
+        // An issuer that nobody asks for does no harm; a misspelt tag does.
+        if named || (rest.starts_with('/') && line.value.eq_ignore_ascii_case("OK")) {
+            if !named {
+                self.warn(line.number, format!("no requirement says CITag:{tag}"));
+            }
+            return self.entry(line, Kind::IssuerTag);
+        }
+        let tags: BTreeSet<&str> = self.issuer_tags.keys().map(String::as_str).collect();
+        let known = nearest(tag, TAGS.iter().map(|(name, _)| *name).chain(tags));
+        let text = format!("`{tag}:` is no tag, and sendmail would never look it up");
+        let fault = Fault::new(0, text).or(known);
+        self.fault(line, 0, fault);
+    }
+
+    fn entry(&mut self, line: &Line<'_>, kind: Kind) {
+        let Some(entry) = self.read_value(line, kind) else { return };
+        let folded = line.key.to_ascii_lowercase().into_boxed_str();
+        let earlier = match self.map.entries.entry(folded) {
+            Slot::Occupied(slot) => slot.get().line,
+            Slot::Vacant(slot) => {
+                slot.insert(entry);
+                return;
+            }
+        };
+        self.duplicate(line, earlier);
+    }
+
+    fn read_value(&mut self, line: &Line<'_>, kind: Kind) -> Option<Entry> {
+        let rule = match Rule::parse(kind, line.value) {
+            Ok(rule) => rule,
+            Err(fault) => {
+                self.fault(line, line.value_at, fault);
+                return None;
+            }
+        };
+        self.note_tags(line, &rule);
+        for text in warnings::of(line.key, &rule) {
+            self.warn(line.number, text);
+        }
+        Some(Entry { key: line.key.into(), line: line.number, value: line.value.into(), rule })
+    }
+
+    fn note_tags(&mut self, line: &Line<'_>, rule: &Rule) {
+        match rule {
+            Rule::Require(requirement) => {
+                for extension in &requirement.extensions {
+                    if let Extension::IssuerTag(tag) = extension {
+                        self.issuer_tags.entry(tag.to_ascii_lowercase()).or_insert(line.number);
+                    }
+                }
+            }
+            Rule::Grant(grant) => {
+                if let Leads::AltNames(tag) = &grant.leads {
+                    self.name_tags.entry(tag.clone()).or_insert(line.number);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn duplicate(&mut self, line: &Line<'_>, earlier: u32) {
+        let text = format!("the key `{}` stands in line {earlier} already", line.key);
+        self.fault(line, 0, Fault::new(0, text));
+    }
+
+    fn fault(&mut self, line: &Line<'_>, start: usize, fault: Fault) {
+        self.errors.push(MapError {
+            line: line.number,
+            column: column(line.text, start + fault.offset),
+            text: fault.text,
+            nearest: fault.nearest,
+        });
+    }
+
+    fn warn(&mut self, line: u32, text: String) {
+        self.map.warnings.push(MapWarning { line, text });
+    }
+
+    fn finish(mut self) -> Result<Map, MapErrors> {
+        self.warn_of_tags();
+        if self.errors.is_empty() {
+            self.map.warnings.sort_by_key(|warning| warning.line);
+            return Ok(self.map);
+        }
+        self.errors.sort_by_key(|error| (error.line, error.column));
+        Err(MapErrors(self.errors))
+    }
+
+    /// A tag that is asked for and has no entry: nobody will ever pass.
+    fn warn_of_tags(&mut self) {
+        let mut used = BTreeSet::new();
+        for key in self.map.entries.keys() {
+            let (tag, rest) = key.split_once(':').unwrap_or((key, ""));
+            used.insert(tag.to_owned());
+            if tag == "subjaltname"
+                && let Some((group, _)) = rest.split_once(':')
+            {
+                used.insert(format!("subjaltname:{group}"));
+            }
+        }
+        let mut missing = Vec::new();
+        for (tag, line) in &self.issuer_tags {
+            if !used.contains(tag) {
+                missing.push((
+                    *line,
+                    format!("CITag:{tag} is required and no key begins with `{tag}:`"),
+                ));
+            }
+        }
+        for (tag, line) in &self.name_tags {
+            if !used.contains(&format!("subjaltname:{tag}")) {
+                missing.push((*line, format!("no key begins with `SubjAltName:{tag}:`")));
+            }
+        }
+        for (line, text) in missing {
+            self.warn(line, text);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "map/tests.rs"]
+mod tests;

@@ -1,0 +1,346 @@
+//! Is this connection good enough: `TLS_Clt`, `TLS_Srv`, `TLS_Rcpt`, and the requirements behind them.
+//!
+//! The texts are sendmail's, to the blank, since people search logs for them; the codes are those of the chosen
+//! generation. Unlike sendmail a map that can't be asked is never "nothing is required" here.
+
+use crate::address::Mailbox;
+use crate::certificate;
+use crate::decision::{Action, Decision, NameForm};
+use crate::facts::filled;
+use crate::lookup::{Case, Found, Tagged, hit};
+use crate::map::Entry;
+use crate::reply::Reply;
+use crate::requirement::{Extension, Level, Requirement, Severity};
+use crate::settings::Generation;
+use crate::value::Rule;
+
+/// Server role: the client, after STARTTLS and at MAIL.
+pub(crate) fn client(case: &mut Case<'_>) -> Decision {
+    let facts = case.facts;
+    peer(case, "TLS_Clt", facts.client_name.as_ref(), facts.client_addr.as_ref())
+}
+
+/// Client role: the server connected to.
+pub(crate) fn server(case: &mut Case<'_>) -> Decision {
+    let facts = case.facts;
+    peer(case, "TLS_Srv", facts.server_name.as_ref(), facts.server_addr.as_ref())
+}
+
+/// A tag's entry for a host: by name, by address, and last the tag alone.
+pub(crate) fn peer_entry<'a>(
+    case: &mut Case<'a>,
+    tag: &str,
+    name: Option<&String>,
+    address: Option<&String>,
+) -> Found<'a> {
+    let found = filled(name).map_or(Found::Nothing, |name| case.host(tag, name, Tagged::Only));
+    let found = found.or_else(|| {
+        filled(address).map_or(Found::Nothing, |address| case.address(tag, address, Tagged::Only))
+    });
+    found.or_else(|| case.key(&[tag, ":"]))
+}
+
+fn peer(
+    case: &mut Case<'_>,
+    tag: &str,
+    name: Option<&String>,
+    address: Option<&String>,
+) -> Decision {
+    let found = peer_entry(case, tag, name, address);
+    connection(case, found, name.map_or("", String::as_str))
+}
+
+/// Client role, for each recipient.
+pub(crate) fn recipient(case: &mut Case<'_>) -> Decision {
+    let mailbox = Mailbox::canonical(case.facts.rcpt.as_deref().unwrap_or(""), case.settings);
+    let user = mailbox.user.as_str();
+    let found = match mailbox.domain.as_deref() {
+        Some(domain) => case
+            .mailbox("TLS_Rcpt", (user, domain), Tagged::Only)
+            .or_else(|| case.mailbox("TLS_Rcpt", (user, ""), Tagged::Only))
+            .or_else(|| case.host("TLS_Rcpt", domain, Tagged::Only)),
+        None => case.mailbox("TLS_Rcpt", (user, ""), Tagged::Only),
+    };
+    match found.or_else(|| case.key(&["TLS_Rcpt", ":"])) {
+        Found::Nothing => dane(case),
+        found => connection(case, found, case.facts.server_name.as_deref().unwrap_or("")),
+    }
+}
+
+/// A recipient without an entry: 8.18 asks here, and not of the server, what DANE found.
+fn dane(case: &Case<'_>) -> Decision {
+    let text = match case.facts.verify.as_str() {
+        "DANE_FAIL" => "DANE check failed.",
+        "DANE_TEMP" => "DANE check failed temporarily.",
+        "DANE_NOTLS" => "DANE: missing STARTTLS.",
+        _ => return Decision::new(Action::Accept, "nothing is required for this recipient"),
+    };
+    if case.settings.generation() < Generation::V8_18 {
+        return Decision::new(Action::Accept, "this generation does not ask DANE here");
+    }
+    refusal(case, None, text, "DANE refuses this server")
+}
+
+/// Reply codes by generation and by the entry's own choice.
+fn refusal(
+    case: &Case<'_>,
+    severity: Option<Severity>,
+    text: &str,
+    because: &'static str,
+) -> Decision {
+    use Generation::{V8_15, V8_17, V8_18};
+    let permanent = case.settings.permanent_tls_errors;
+    let (code, dsn) = match (severity, case.settings.generation()) {
+        (None, V8_15) if permanent => (503, "5.7.0"),
+        (None, _) if permanent => (554, "5.7.0"),
+        (None, V8_17 | V8_18) | (Some(Severity::Temporary), V8_18) => (454, "4.7.0"),
+        (None, V8_15) | (Some(Severity::Temporary), V8_15 | V8_17) => (403, "4.7.0"),
+        (Some(Severity::Permanent), V8_15 | V8_17) => (503, "5.7.0"),
+        (Some(Severity::Permanent), V8_18) => (554, "5.7.0"),
+    };
+    Decision::refuse(Reply::new(code, dsn, text), because)
+}
+
+/// What is refused whatever the map says.
+fn broken(case: &Case<'_>) -> Option<&'static str> {
+    let generation = case.settings.generation();
+    let old = generation == Generation::V8_15;
+    match case.facts.verify.as_str() {
+        "SOFTWARE" if old && !case.has_map() => Some("TLS handshake."),
+        "SOFTWARE" => Some("TLS handshake failed."),
+        "PROTOCOL" if !old || case.has_map() => Some("STARTTLS failed."),
+        "DANE_FAIL" if generation == Generation::V8_17 => Some("DANE check failed."),
+        "CONFIG" if generation == Generation::V8_17 => Some("STARTTLS temporarily not possible."),
+        "CONFIG" if generation == Generation::V8_18 => Some("TLS temporarily not available."),
+        _ => None,
+    }
+}
+
+/// The judgement of a connection by the entry that was found.
+fn connection(case: &mut Case<'_>, found: Found<'_>, peer: &str) -> Decision {
+    let entry = match found {
+        Found::Unavailable => return Decision::unavailable(),
+        Found::Entry(entry) => Some(entry),
+        Found::Nothing => None,
+    };
+    let required = match entry {
+        Some(Entry { rule: Rule::Require(requirement), .. }) => Some(requirement),
+        _ => None,
+    };
+    let severity = required.and_then(|requirement| requirement.severity);
+    let decision = match (broken(case), required) {
+        (Some(text), _) => refusal(case, severity, text, "the handshake failed"),
+        (None, None) => Decision::new(Action::Accept, "nothing is required"),
+        (None, Some(requirement)) => meets(case, requirement, peer),
+    };
+    // The form was set where a name decided.
+    let hit = decision.hit.clone().or_else(|| entry.map(hit));
+    decision.by(hit)
+}
+
+fn meets(case: &mut Case<'_>, requirement: &Requirement, peer: &str) -> Decision {
+    let refuse = |case: &Case<'_>, text: &str| {
+        refusal(case, requirement.severity, text, "a requirement is not met")
+    };
+    let bits = match requirement.level {
+        Level::Verified | Level::VerifiedWith(_) => {
+            if let Some(text) = unverified(case, requirement) {
+                return refuse(case, &text);
+            }
+            match requirement.level {
+                Level::VerifiedWith(bits) => bits,
+                _ => 0,
+            }
+        }
+        Level::Encrypted(bits) => bits,
+    };
+    let have = case.facts.cipher_bits.unwrap_or(0).max(case.facts.auth_ssf.unwrap_or(0));
+    if bits > 0 && !case.weigh("ENCR", &have.to_string(), &bits.to_string(), have >= bits) {
+        return refuse(case, &format!("encryption too weak {have} less than {bits}"));
+    }
+    let mut form = None;
+    for extension in &requirement.extensions {
+        match extends(case, extension, requirement, peer) {
+            Met::Yes => {}
+            Met::By(found) => form = Some(found),
+            Met::Enough => break,
+            Met::No(text) => return refuse(case, &text),
+            Met::Unavailable => return Decision::unavailable(),
+        }
+    }
+    let because = match form {
+        Some(NameForm::OpenSsl1_1) => {
+            "all requirements are met, one by a name as OpenSSL 1.1 wrote it: rewrite the entry"
+        }
+        _ => "all requirements are met",
+    };
+    Decision::new(Action::Accept, because)
+}
+
+/// The text for a peer that is not verified; `None` for one that is.
+fn unverified(case: &mut Case<'_>, requirement: &Requirement) -> Option<String> {
+    let verify = case.facts.verify.as_str();
+    let met = certificate::stands(case, requirement.purpose());
+    if case.weigh("VERIFY", verify, "OK", met) {
+        return None;
+    }
+    let knows_clear = case.settings.generation() > Generation::V8_15;
+    let text = match verify {
+        "" => "authentication required",
+        "FAIL" => "authentication failed",
+        "NO" => "not authenticated",
+        "NOT" => "no authentication requested",
+        "NONE" => "other side does not support STARTTLS",
+        "CLEAR" if knows_clear => "STARTTLS disabled locally",
+        // sendmail meant the value of verify and names its list of requirements.
+        _ => return Some(format!("authentication failure {}", requirement.tail)),
+    };
+    Some(text.to_owned())
+}
+
+/// Whether one further requirement is met.
+enum Met {
+    Yes,
+    /// By a distinguished name in this form.
+    By(NameForm),
+    /// And this generation looks at nothing behind it.
+    Enough,
+    No(String),
+    Unavailable,
+}
+
+fn extends(
+    case: &mut Case<'_>,
+    extension: &Extension,
+    requirement: &Requirement,
+    peer: &str,
+) -> Met {
+    let facts = case.facts;
+    match extension {
+        Extension::PeerName => common_name(case, peer, peer),
+        Extension::Name(name) => common_name(case, name, peer),
+        Extension::Subject(want) => {
+            let names = (facts.cert_subject.as_ref(), facts.cert_subject_openssl_1_1.as_ref());
+            distinguished(case, "CS", names, want)
+        }
+        Extension::Issuer(want) => {
+            let names = (facts.cert_issuer.as_ref(), facts.cert_issuer_openssl_1_1.as_ref());
+            distinguished(case, "CI", names, want)
+        }
+        Extension::IssuerTag(tag) => issuer_tag(case, tag),
+        Extension::AnyName(name) => any_name(case, name.as_deref().unwrap_or(peer), requirement),
+        Extension::Purpose(wanted) => {
+            let have = certificate::purpose_word(facts.purpose);
+            let met = certificate::serves(facts.purpose, *wanted);
+            if case.weigh("PURPOSE", have, wanted.as_str(), met) {
+                return Met::Yes;
+            }
+            Met::No(format!("Cert Purpose {have} is not {}", wanted.as_str()))
+        }
+    }
+}
+
+/// `CN`, perhaps with alternative names. 8.17 falls back to the peer's own name, and a wildcard ends its list.
+fn common_name(case: &mut Case<'_>, want: &str, peer: &str) -> Met {
+    let facts = case.facts;
+    let have = facts.cn_subject.as_deref().unwrap_or("");
+    let mut want = want;
+    if case.settings.cert_altnames {
+        let old = case.settings.generation() < Generation::V8_18;
+        if let Some(matched) = alternative(&facts.cert_altnames, want) {
+            case.weigh("CN", matched, want, true);
+            return if old && matched.starts_with("*.") { Met::Enough } else { Met::Yes };
+        }
+        want = if old { peer } else { want };
+    }
+    let met = !have.is_empty() && have.eq_ignore_ascii_case(want);
+    if case.weigh("CN", have, want, met) {
+        return Met::Yes;
+    }
+    Met::No(format!("CN {have} does not match {want}"))
+}
+
+/// The alternative name that is this name, or covers it as a wildcard of its left-most label (RFC 9525 §6.3).
+pub(crate) fn alternative<'n>(names: &'n [String], want: &str) -> Option<&'n str> {
+    let literal = names.iter().find(|name| !want.is_empty() && name.eq_ignore_ascii_case(want));
+    let covering = || names.iter().find(|name| covers(name, want));
+    literal.or_else(covering).map(String::as_str)
+}
+
+/// `*.b.c` covers `a.b.c`, and nothing with more or fewer labels.
+fn covers(pattern: &str, name: &str) -> bool {
+    let (Some(rest), Some((label, parent))) = (pattern.strip_prefix("*."), name.split_once('.'))
+    else {
+        return false;
+    };
+    !label.is_empty() && !parent.is_empty() && rest.eq_ignore_ascii_case(parent)
+}
+
+fn distinguished(
+    case: &mut Case<'_>,
+    requirement: &'static str,
+    names: (Option<&String>, Option<&String>),
+    want: &str,
+) -> Met {
+    let have = filled(names.0).unwrap_or("");
+    if case.weigh(requirement, have, want, have.eq_ignore_ascii_case(want)) {
+        return Met::Yes;
+    }
+    if let Some(old) = filled(names.1)
+        && case.weigh(requirement, old, want, old.eq_ignore_ascii_case(want))
+    {
+        return Met::By(NameForm::OpenSsl1_1);
+    }
+    let what = if requirement == "CS" { "Subject" } else { "Issuer" };
+    Met::No(format!("Cert {what} {have} does not match {want}"))
+}
+
+fn issuer_tag(case: &mut Case<'_>, tag: &str) -> Met {
+    if case.settings.generation() == Generation::V8_15 {
+        // It does not know the word, and looks at nothing behind it.
+        return Met::Enough;
+    }
+    let facts = case.facts;
+    let have = filled(facts.cert_issuer.as_ref()).unwrap_or("");
+    for (name, form) in certificate::forms(&facts.cert_issuer, &facts.cert_issuer_openssl_1_1) {
+        match case.key(&[tag, ":", name]) {
+            Found::Unavailable => return Met::Unavailable,
+            Found::Entry(Entry { rule: Rule::Acceptable, .. }) => {
+                case.weigh("CITag", name, tag, true);
+                return Met::By(form);
+            }
+            Found::Entry(_) | Found::Nothing => {}
+        }
+    }
+    case.weigh("CITag", have, tag, false);
+    Met::No(format!("Cert Issuer {have} not acceptable"))
+}
+
+/// `CA`: ours. A name counts only if the certificate is verified; the common name only if there is no DNS name
+/// (RFC 9525 §6.4.4 would never take it).
+fn any_name(case: &mut Case<'_>, want: &str, requirement: &Requirement) -> Met {
+    let facts = case.facts;
+    let verified = certificate::stands(case, requirement.purpose());
+    let common = facts.cn_subject.as_deref().unwrap_or("");
+    let have = match facts.cert_altnames.first() {
+        Some(first) => first,
+        None => common,
+    };
+    let matched = if facts.cert_altnames.is_empty() {
+        (!common.is_empty() && (common.eq_ignore_ascii_case(want) || covers(common, want)))
+            .then_some(common)
+    } else {
+        alternative(&facts.cert_altnames, want)
+    };
+    if case.weigh("CA", matched.unwrap_or(have), want, verified && matched.is_some()) {
+        return Met::Yes;
+    }
+    match verified {
+        true => Met::No(format!("Cert Name {have} does not match {want}")),
+        false => Met::No(format!("Cert Name {have} is not verified")),
+    }
+}
+
+#[cfg(test)]
+#[path = "tls/tests.rs"]
+mod tests;
