@@ -55,6 +55,8 @@ impl Dispatcher {
                 "renewing": renewing,
                 "notes": notes,
             },
+            "exchanges": self.exchanges.len(),
+            "offers": self.offers.status(),
             "log": { "lost": self.log.lost() },
         })
     }
@@ -121,8 +123,12 @@ impl Dispatcher {
                 "all failures forgotten".to_owned()
             }
             Reset::User(login) => {
-                let Some(tag) = self.tag_of(login) else { return not_a_name() };
-                self.limiter.reset_user(tag);
+                let identity = identity(&self.mapping, self.names, &login.login, &login.realm);
+                let Some((identity, tag)) = identity.zip(self.tag_of(login)) else {
+                    return not_a_name();
+                };
+                let name = self.limiter.name(identity.user.as_bytes(), identity.realm.as_bytes());
+                self.limiter.reset_user(tag, name);
                 format!("failures of {} forgotten", login.login)
             }
             Reset::Source(ip) => {

@@ -25,6 +25,9 @@ pub(super) struct SourceTags {
     pub(super) place: u64,
 }
 
+/// The half of a pair's tag that is its first one's.
+const LOWER: u64 = 0xffff_ffff;
+
 impl Keys {
     pub(super) fn new((first, second): (u64, u64)) -> Self {
         Self(SipHasher24::new_with_keys(first, second))
@@ -86,11 +89,17 @@ impl Keys {
         end(&self.begin(b'e', &uid.to_le_bytes()))
     }
 
-    /// Two tags that count together.
+    /// Two tags that count together. The lower half is the first's, so that all its pairs can be found; the upper
+    /// one, which chooses the row, is of both.
     pub(super) fn pair(&self, first: u64, second: u64) -> u64 {
         let mut hasher = self.begin(b'+', &first.to_le_bytes());
         hasher.write(&second.to_le_bytes());
-        end(&hasher)
+        ((end(&hasher) & !LOWER) | (first & LOWER)).max(1)
+    }
+
+    /// Whether a tag is a pair of this first one.
+    pub(super) fn is_pair_of(pair: u64, first: u64) -> bool {
+        pair != 0 && pair & LOWER == first & LOWER
     }
 
     /// A wrong password of a user; the table keeps few bits of it.
@@ -165,6 +174,16 @@ mod tests {
         assert_ne!(keys().name(b"ab", b"c"), keys().name(b"a", b"bc"));
         assert_ne!(keys().name(b"Alice", b""), keys().name(b"alice", b""));
         assert_eq!(keys().name(b"alice", b"x"), keys().name(b"alice", b"x"));
+    }
+
+    #[test]
+    fn pairs_are_found_by_their_first_and_differ_by_their_second() {
+        let (one, two) = (keys().user(b"one", b""), keys().user(b"two", b""));
+        let pairs: Vec<u64> = (0..1000).map(|source| keys().pair(one, source)).collect();
+        assert!(pairs.iter().all(|pair| Keys::is_pair_of(*pair, one)));
+        assert!(!pairs.iter().any(|pair| Keys::is_pair_of(*pair, two)));
+        let upper: std::collections::HashSet<u64> = pairs.iter().map(|pair| pair >> 32).collect();
+        assert_eq!(upper.len(), pairs.len());
     }
 
     #[test]

@@ -122,6 +122,15 @@ impl Limiter {
         Some((limiter, found))
     }
 
+    /// A secret that goes on over restarts, for what a name is given that has nothing of its own.
+    pub(crate) fn secret(&self) -> [u8; 32] {
+        let (first, second) = self.header.key();
+        let mut secret = [0; 32];
+        let halves = first.to_le_bytes().into_iter().chain(second.to_le_bytes());
+        secret.iter_mut().zip(halves).for_each(|(to, from)| *to = from);
+        secret
+    }
+
     /// Sets the time of everything that follows.
     pub(crate) fn at(&self, boot_ns: u64) {
         self.now.set(self.header.time(boot_ns));
@@ -148,10 +157,13 @@ impl Limiter {
         self.digests.table().clear();
     }
 
-    /// Forgets the failures of one user from anywhere, and from known-good sources.
-    ///
-    /// Those of pairs have only the pair's tag; they are found by no user, and end by themselves in minutes.
-    pub(crate) fn reset_user(&self, user: u64) {
+    /// Forgets the failures of one user from anywhere, and those of one name from its known-good sources.
+    pub(crate) fn reset_user(&self, user: u64, name: u64) {
+        for (class, first) in [(Class::Pair, user), (Class::KnownGood, name)] {
+            if let Some(bucket) = self.bucket(class) {
+                bucket.table().free_all(|tag| Keys::is_pair_of(tag, first));
+            }
+        }
         for class in [Class::User, Class::UserDay, Class::Repeats] {
             if let Some(bucket) = self.bucket(class) {
                 bucket.fill(user);

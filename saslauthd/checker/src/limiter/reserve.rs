@@ -59,7 +59,8 @@ pub(crate) struct Reservation {
     name: u64,
     place: u64,
     pair: Option<u64>,
-    digest: u64,
+    /// `None` of a proof.
+    digest: Option<u64>,
     known: bool,
     calm: bool,
     repeat: bool,
@@ -86,7 +87,19 @@ impl Reservation {
 impl Limiter {
     /// Takes the tokens of one try, or none.
     pub(crate) fn reserve(&mut self, ask: Ask<'_>) -> Reserved {
+        let reservation = self.begin(ask);
+        self.take_all(ask, reservation)
+    }
+
+    /// The same for the proof of a password, which is never the same twice: none is known as a repetition, and none
+    /// is remembered as one.
+    pub(crate) fn reserve_proof(&mut self, ask: Ask<'_>) -> Reserved {
         let mut reservation = self.begin(ask);
+        reservation.digest = None;
+        self.take_all(ask, reservation)
+    }
+
+    fn take_all(&mut self, ask: Ask<'_>, mut reservation: Reservation) -> Reserved {
         if !self.on {
             return Reserved::Taken(reservation);
         }
@@ -157,13 +170,15 @@ impl Limiter {
             bucket.fill(pair);
         }
         self.known.add(reservation.name, reservation.place);
-        self.digests.remove(reservation.user, reservation.digest);
+        if let Some(digest) = reservation.digest {
+            self.digests.remove(reservation.user, digest);
+        }
     }
 
     /// The password was wrong, or the account may not log in: the tokens are spent.
     pub(crate) fn refused(&self, reservation: Reservation) {
-        if self.on && !reservation.repeat {
-            self.digests.add(reservation.user, reservation.digest);
+        if let Some(digest) = reservation.digest.filter(|_| self.on && !reservation.repeat) {
+            self.digests.add(reservation.user, digest);
         }
     }
 
@@ -184,7 +199,7 @@ impl Limiter {
             name: ask.name,
             place,
             pair: source.map(|tags| self.keys.pair(ask.user, tags.host)),
-            digest: self.keys.password(ask.user, ask.password),
+            digest: Some(self.keys.password(ask.user, ask.password)),
             known: self.on && self.known.has(ask.name, place),
             calm: source.is_some()
                 || self.bucket(Class::User).is_none_or(|bucket| bucket.is_full(ask.user)),
@@ -219,7 +234,7 @@ impl Limiter {
     }
 
     fn is_repeat(&self, reservation: &Reservation) -> bool {
-        self.digests.has(reservation.user, reservation.digest)
+        reservation.digest.is_some_and(|digest| self.digests.has(reservation.user, digest))
     }
 
     fn take(&self, busy: Busy) -> bool {

@@ -130,6 +130,15 @@ impl Table {
         }
     }
 
+    /// Frees the rows whose tag `which` chooses; looks at all of them.
+    pub(super) fn free_all(&self, which: impl Fn(u64) -> bool) {
+        let (rows, _) = self.words.as_chunks::<2>();
+        for [tag, time] in rows.iter().filter(|[tag, _]| which(tag.load(Relaxed))) {
+            tag.store(0, Relaxed);
+            time.store(0, Relaxed);
+        }
+    }
+
     /// Frees every row.
     pub(super) fn clear(&self) {
         self.words.iter().for_each(|word| word.store(0, Relaxed));

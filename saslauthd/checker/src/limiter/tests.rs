@@ -293,16 +293,24 @@ fn an_operator_can_reset() {
         limiter.of_user(user, 1).left,
         [(Class::User, 0), (Class::UserDay, 90), (Class::Repeats, 60)]
     );
-    limiter.reset_user(user);
+    limiter.reset_user(user, 1);
     assert_eq!(limiter.of_user(user, 1).digests, 0);
     assert_eq!(tries(&mut limiter, None), 10);
+    limiter.reset_user(user, 1);
+    let place = Some("198.51.100.1");
+    let before = tries(&mut limiter, place);
+    assert!(before < 10, "the pair's own limit");
+    limiter.reset_source("198.51.100.1".parse().unwrap());
+    assert_eq!(tries(&mut limiter, place), 0);
+    limiter.reset_user(user, 1);
+    assert_eq!(tries(&mut limiter, place), before);
     limiter.reset_all();
     let spray = |limiter: &mut Limiter| {
         (0..99).filter(|n| guess(limiter, &format!("u{n}"), Some("192.0.2.1"), *n)).count()
     };
     assert_eq!(spray(&mut limiter), 20);
     limiter.reset_source("192.0.2.1".parse().unwrap());
-    limiter.reset_user(limiter.user(b"u0", b""));
+    limiter.reset_user(limiter.user(b"u0", b""), 1);
     assert!(guess(&mut limiter, "other", Some("192.0.2.1"), 7));
 }
 
