@@ -106,6 +106,8 @@ impl Parameters {
     /// Appends them in Postfix's order.
     pub(super) fn encode(&self, line: &mut Vec<u8>) {
         push(line, b"service=", self.service.as_bytes());
+        // Nobody comes to fetch the user of this login, for which Dovecot would wait as long as the connection lasts.
+        push(line, b"nologin", b"");
         if self.security == Security::Secured(Order::BeforeAddresses) {
             push(line, b"secured", b"");
         }

@@ -91,15 +91,15 @@ fn an_auth_socket_is_told_what_the_host_says() {
     const ALONE: &str = "AGFsaWNlAHNlY3JldDE=";
     const AT_X: &str = "AGFsaWNlQHgAc2VjcmV0MQ==";
     for (arguments, user, rhost, expected) in [
-        ("", "alice", None, format!("service=imap\tresp={ALONE}")),
-        ("secured", "alice", None, format!("service=imap\tsecured\tresp={ALONE}")),
-        ("realm=x", "alice", None, format!("service=imap\tresp={AT_X}")),
-        ("realm=y", "alice@x", None, format!("service=imap\tresp={AT_X}")),
+        ("", "alice", None, format!("service=imap\tnologin\tresp={ALONE}")),
+        ("secured", "alice", None, format!("service=imap\tnologin\tsecured\tresp={ALONE}")),
+        ("realm=x", "alice", None, format!("service=imap\tnologin\tresp={AT_X}")),
+        ("realm=y", "alice@x", None, format!("service=imap\tnologin\tresp={AT_X}")),
         (
             "service=pop secured",
             "alice",
             Some("2001:db8::1"),
-            format!("service=pop\trip=2001:db8::1\tsecured\tresp={ALONE}"),
+            format!("service=pop\tnologin\trip=2001:db8::1\tsecured\tresp={ALONE}"),
         ),
     ] {
         let daemon = Daemon::auth(PLAIN, "OK\t1\tuser=alice\n");

@@ -58,7 +58,7 @@ fn plain_in_one_go() {
     assert!(!lost);
     assert_eq!(heard[0], "VERSION\t1\t2");
     assert_eq!(heard[1], format!("CPID\t{}", std::process::id()));
-    assert_eq!(heard[2], "AUTH\t1\tPLAIN\tservice=smtp\tresp=AGFsaWNlAHB3");
+    assert_eq!(heard[2], "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tresp=AGFsaWNlAHB3");
     let (outcome, lost, _) = ask(&[b"FAIL\t1\tuser=alice\treason=no\n"]);
     assert_eq!((outcome, lost), (Outcome::Refused(Code::Refused), false));
     let (outcome, lost, _) = ask(&[b"FAIL\t1\tuser=\tcode=temp_fail\n"]);
