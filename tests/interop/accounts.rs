@@ -7,7 +7,7 @@ use harness::Subject;
 use harness::accounts::quick_hash;
 
 use crate::peers::namespace::Namespace;
-use crate::peers::{ALICE, ALICE_IN_REALM, Failure, Result, SHADOW, SQLITE};
+use crate::peers::{ALICE, ALICE_IN_REALM, Account, Failure, LOCKED, Result, SHADOW, SQLITE, UTF8};
 
 /// A place of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,24 +54,25 @@ impl Store {
     /// Puts it back.
     pub(crate) fn mend(self, world: &Namespace) -> Result<()> {
         let path = self.path();
-        world
-            .shell(&format!(
-                "rm -f {path}-wal {path}-shm
+        world.shell(&format!(
+            "rm -f {path}-wal {path}-shm
                  for file in {path}-wal {path}-shm {path}; do
                      if [ -e $file.good ]; then mv $file.good $file; fi
                  done"
-            ))
-            .map(drop)
+        ))?;
+        Ok(())
     }
 }
 
 /// Makes the accounts that are there before any daemon is.
 pub(crate) fn make(world: &Namespace) -> Result<()> {
     let (alice, other) = (ALICE.password, ALICE_IN_REALM.password);
+    let (utf8, greeting) = (UTF8.login, UTF8.password);
     let hash = quick_hash(SHADOW.password)?;
     world.shell(&format!(
         "printf '%s' '{alice}' | saslpasswd2 -p -c alice
          printf '%s' '{other}' | saslpasswd2 -p -c -u example.org alice
+         printf '%s' '{greeting}' | saslpasswd2 -p -c '{utf8}'
          chgrp sasl /etc/sasldb2
          chmod 640 /etc/sasldb2
          echo 'alice:x:1001:1001::/nonexistent:/bin/sh' >>/etc/passwd
@@ -80,16 +81,19 @@ pub(crate) fn make(world: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Makes the account of the SQLite store, which the daemon lays out at its first start.
+/// Makes the accounts of the SQLite store, which the daemon lays out at its first start.
 pub(crate) fn make_sqlite(world: &Namespace) -> Result<()> {
     let program = Subject::Ours.program("mailauth");
     if !program.exists() {
         let program = program.display();
         return Err(Failure::Missing(format!("{program}: run cargo build --workspace first")));
     }
-    let (password, login) = (SQLITE.password, SQLITE.login);
     let program = program.display();
-    world
-        .shell(&format!("printf '%s' '{password}' | {program} user add --password-stdin {login}"))
-        .map(drop)
+    let mut script = String::new();
+    for Account { login, password } in [SQLITE, LOCKED] {
+        script.push_str(&format!(
+            "printf '%s' '{password}' | {program} user add --password-stdin {login}\n"
+        ));
+    }
+    world.shell(&format!("{script}{program} user lock {}", LOCKED.login)).map(drop)
 }

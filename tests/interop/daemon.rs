@@ -7,9 +7,10 @@ use harness::{Subject, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::dovecot::{self, Dovecot};
 use crate::ours::Ours;
 use crate::peers::namespace::Namespace;
-use crate::peers::{Failure, Result, Socket, pwcheck};
+use crate::peers::{Failure, Result, Socket, auth_wire, pwcheck};
 use crate::stand_in::StandIn;
 use crate::theirs::Theirs;
 
@@ -24,6 +25,16 @@ pub(crate) fn of(subject: Subject, world: &Namespace, socket: Socket) -> Box<dyn
         (Subject::Ours, _) => Box::new(Ours::new(world, socket)),
         (Subject::Theirs, Socket::Mux) => Box::new(Theirs::new(world)),
         (Subject::Theirs, Socket::Pwcheck) => Box::new(StandIn::new(world.path(pwcheck::PATH))),
+        (Subject::Theirs, Socket::Auth) => Box::new(Dovecot::new(world)),
+    }
+}
+
+/// Where the daemons have this socket.
+pub(crate) fn path(socket: Socket) -> &'static str {
+    match socket {
+        Socket::Mux => MUX,
+        Socket::Pwcheck => pwcheck::PATH,
+        Socket::Auth => auth_wire::PATH,
     }
 }
 
@@ -68,8 +79,12 @@ pub(crate) fn await_socket(world: &Namespace, path: &str) -> Result<()> {
 
 /// What the daemons of a namespace have printed.
 pub(crate) fn read_log(world: &Namespace) -> String {
-    let log = fs::read(world.path(&format!("/var/log/{NAME}.out"))).unwrap_or_default();
-    String::from_utf8_lossy(&log).into_owned()
+    let mut text = String::new();
+    for name in [NAME, dovecot::LOG] {
+        let log = fs::read(world.path(&format!("/var/log/{name}.out"))).unwrap_or_default();
+        text.push_str(&String::from_utf8_lossy(&log));
+    }
+    text
 }
 
 /// Sends a signal to every process of the namespace whose name starts with `name`.

@@ -8,10 +8,12 @@
 
 mod accounts;
 mod daemon;
+mod dovecot;
 mod ours;
 mod run;
 mod situation;
 mod stand_in;
+mod stand_in_auth;
 mod table;
 mod theirs;
 
@@ -57,6 +59,11 @@ fn main() -> ExitCode {
             return fail(&format!("{}: {why}", path.display()));
         }
         let _ = writeln!(out, "written to {}", path.display());
+        let write = flags.iter().any(|flag| flag == "--write-readme");
+        let readme = if write { Readme::Write } else { Readme::Compare };
+        if let Err(why) = keep_readme(&reports, &subjects, readme) {
+            return fail(&why);
+        }
     }
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
     if reports.iter().any(|report| report.failed(ci)) {
@@ -87,6 +94,33 @@ fn ask_all(peers: &[Box<dyn Peer>], subjects: &[Subject]) -> Vec<Report> {
     let place = |report: &Report| peers.iter().position(|peer| peer.name() == report.peer);
     reports.sort_by_key(place);
     reports
+}
+
+/// What to do when the README says something else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readme {
+    Compare,
+    Write,
+}
+
+/// Holds the README to what was heard. A run without ours, or without all peers, says nothing of it.
+fn keep_readme(reports: &[Report], subjects: &[Subject], readme: Readme) -> Result<(), String> {
+    let Some(summary) = table::summary(reports).filter(|_| subjects.contains(&Subject::Ours))
+    else {
+        return Ok(());
+    };
+    let path = table::readme();
+    let shown = path.display();
+    let said = std::fs::read_to_string(&path).map_err(|why| format!("{shown}: {why}"))?;
+    let now = table::replace(&said, &summary).ok_or_else(|| format!("{shown}: no marks"))?;
+    match readme {
+        _ if now == said => Ok(()),
+        Readme::Write => std::fs::write(&path, now).map_err(|why| format!("{shown}: {why}")),
+        Readme::Compare => Err(format!(
+            "{shown} has another table than this run: look at it, then write it anew with\n    \
+             cargo test -p tests --test interop -- --write-readme"
+        )),
+    }
 }
 
 fn fail(why: &str) -> ExitCode {

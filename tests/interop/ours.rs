@@ -4,9 +4,9 @@ use harness::Subject;
 use nix::sys::signal::Signal;
 
 use crate::accounts;
-use crate::daemon::{self, Daemon, End, Freeze, MUX, NAME};
+use crate::daemon::{self, Daemon, End, Freeze, NAME};
 use crate::peers::namespace::Namespace;
-use crate::peers::{Failure, Result, Socket, pwcheck};
+use crate::peers::{Failure, Result, Socket};
 
 /// The process behind the one that clients talk to; command names are cut at 15 bytes.
 const CHECKER: &str = "saslauthd-check";
@@ -22,6 +22,19 @@ chain = [\"shadow\"]
 chain = [\"sqlite\"]
 [[socket]]
 protocol = \"mux\"
+";
+
+/// Every mechanism, and time for a daemon that is late.
+const AUTH_CONFIG: &str = "\
+[listener]
+answer = \"4500ms\"
+[realm.\"shadow.test\"]
+chain = [\"shadow\"]
+[realm.\"sqlite.test\"]
+chain = [\"sqlite\"]
+[[socket]]
+protocol = \"auth\"
+path = \"/run/auth/auth-login\"
 ";
 
 const PWCHECK_CONFIG: &str = "\
@@ -51,15 +64,16 @@ impl Daemon for Ours<'_> {
             let program = program.display();
             return Err(Failure::Missing(format!("{program}: run cargo build --workspace first")));
         }
-        let (more, socket) = match self.socket {
-            Socket::Mux => ("", MUX),
-            Socket::Pwcheck => (PWCHECK_CONFIG, pwcheck::PATH),
+        let config = match self.socket {
+            Socket::Mux => CONFIG.to_owned(),
+            Socket::Pwcheck => format!("{CONFIG}{PWCHECK_CONFIG}"),
+            Socket::Auth => AUTH_CONFIG.to_owned(),
         };
-        self.world.write("/etc/saslauthd.toml", &format!("{CONFIG}{more}"))?;
+        self.world.write("/etc/saslauthd.toml", &config)?;
         let arguments =
             ["-a", "sasldb", "-m", "/run/saslauthd", "-d", "--config", "/etc/saslauthd.toml"];
         self.world.spawn(NAME, &program.to_string_lossy(), &arguments)?;
-        daemon::await_socket(self.world, socket)?;
+        daemon::await_socket(self.world, daemon::path(self.socket))?;
         if !self.has_sqlite_account {
             accounts::make_sqlite(self.world)?;
             self.has_sqlite_account = true;

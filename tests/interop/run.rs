@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use harness::Subject;
 
 use crate::accounts;
-use crate::daemon::{self, Daemon, End, Freeze, MUX};
+use crate::daemon::{self, Daemon, End, Freeze};
+use crate::dovecot;
 use crate::peers::namespace::Namespace;
-use crate::peers::{Failure, Heard, Peer, Question, Request, Result, Socket, Verdict, pwcheck};
+use crate::peers::{Failure, Heard, Peer, Question, Request, Result, Socket, Verdict};
 use crate::situation::{ALL, Situation};
 use crate::stand_in::{close_mux, close_pwcheck};
-
-/// How long a slow daemon stands still.
-const LATE: Duration = Duration::from_millis(1500);
+use crate::stand_in_auth::{Says, fail_auth};
 
 /// How many clients say nothing; Debian's saslauthd has five processes.
 const IDLE: usize = 8;
@@ -32,7 +31,7 @@ pub(crate) struct Outcome {
     pub(crate) heard: Heard,
     /// What it should have told.
     pub(crate) expected: Verdict,
-    /// Whether this peer has words for an outage.
+    /// Whether the peer has words for such an outage, however it is told.
     pub(crate) tells_outage: bool,
 }
 
@@ -41,12 +40,19 @@ impl Outcome {
     pub(crate) fn is_expected(&self) -> bool {
         self.heard.verdict == self.expected
     }
+
+    /// Whether no daemon could make the peer tell its client of the outage.
+    pub(crate) fn is_peers_own(&self) -> bool {
+        !self.tells_outage || self.situation.is_scripted_or_absent()
+    }
 }
 
 /// All that came of one peer.
 pub(crate) struct Report {
     /// Its name.
     pub(crate) peer: &'static str,
+    /// Which socket it asks.
+    pub(crate) socket: Socket,
     /// What it said.
     pub(crate) outcomes: Vec<Outcome>,
     /// Why there is not more.
@@ -87,6 +93,7 @@ pub(crate) fn ask(peer: &dyn Peer, subjects: &[Subject]) -> Report {
     let began = Instant::now();
     let mut report = Report {
         peer: peer.name(),
+        socket: peer.socket(),
         outcomes: Vec::new(),
         failure: None,
         log: String::new(),
@@ -98,7 +105,11 @@ pub(crate) fn ask(peer: &dyn Peer, subjects: &[Subject]) -> Report {
 }
 
 fn ask_into(peer: &dyn Peer, subjects: &[Subject], report: &mut Report) -> Result<()> {
-    let world = Namespace::start(peer.packages())?;
+    let mut packages = peer.packages().to_vec();
+    if peer.socket() == Socket::Auth && !packages.contains(&dovecot::PACKAGE) {
+        packages.push(dovecot::PACKAGE);
+    }
+    let world = Namespace::start(&packages)?;
     world.check_libraries(peer.programs())?;
     accounts::make(&world)?;
     peer.start(&world)?;
@@ -126,7 +137,7 @@ impl Course<'_> {
         let mut daemon = daemon::of(self.subject, self.world, self.peer.socket());
         daemon.start()?;
         for situation in ALL {
-            if situation.exempt(self.peer, self.subject).is_none() {
+            if !self.routes(situation).is_empty() {
                 self.meet(situation, daemon.as_mut())?;
             }
         }
@@ -140,17 +151,20 @@ impl Course<'_> {
             | Situation::Realm
             | Situation::Wrong
             | Situation::Unknown
+            | Situation::Locked
+            | Situation::Utf8
+            | Situation::AfterRefusal
+            | Situation::AfterCancel
+            | Situation::WithoutTls
             | Situation::Shadow
-            | Situation::Sqlite => {
-                self.ask_in_turn(situation)?;
-            }
+            | Situation::Sqlite => self.ask_all(situation)?,
             Situation::Broken(store) => {
                 store.damage(self.world)?;
-                self.ask_in_turn(situation)?;
+                self.ask_all(situation)?;
                 store.mend(self.world)?;
             }
             Situation::Idle => {
-                let path = self.world.path(socket_of(self.peer));
+                let path = self.world.path(daemon::path(self.peer.socket()));
                 let idle: io::Result<Vec<UnixStream>> =
                     (0..IDLE).map(|_| UnixStream::connect(&path)).collect();
                 let idle = idle.map_err(|why| Failure::Broken(format!("idle clients: {why}")))?;
@@ -159,9 +173,10 @@ impl Course<'_> {
             }
             Situation::Slow => {
                 daemon.freeze(Freeze::Whole)?;
+                let lateness = Situation::lateness(self.peer.socket());
                 thread::scope(|scope| {
                     let asked = scope.spawn(|| self.ask_at_once(situation));
-                    thread::sleep(LATE);
+                    thread::sleep(lateness);
                     daemon.thaw()?;
                     asked.join().unwrap_or_else(|_| Err(panicked()))
                 })?;
@@ -174,24 +189,39 @@ impl Course<'_> {
             }
             Situation::Killed => {
                 daemon.stop(End::Abrupt)?;
-                self.ask_in_turn(situation)?;
+                self.ask_all(situation)?;
                 daemon.start()?;
             }
             Situation::Down => {
                 daemon.stop(End::Orderly)?;
-                self.ask_in_turn(situation)?;
+                self.ask_all(situation)?;
             }
-            Situation::Closed => self.ask_a_closing_daemon()?,
+            Situation::Closed | Situation::Word => self.ask_a_script(situation)?,
             Situation::Back => {
                 daemon.start()?;
-                self.ask_in_turn(situation)?;
+                self.ask_all(situation)?;
             }
         }
         Ok(())
     }
 
+    /// Its routes that are asked in a situation.
+    fn routes(&self, situation: Situation) -> Vec<&'static str> {
+        let (peer, subject) = (self.peer, self.subject);
+        let routes = peer.routes().iter().copied();
+        routes.filter(|route| situation.is_asked(peer, route, subject)).collect()
+    }
+
+    /// In turn, or at once where a daemon may delay what it refuses.
+    fn ask_all(&mut self, situation: Situation) -> Result<()> {
+        match self.peer.socket() {
+            Socket::Mux | Socket::Pwcheck => self.ask_in_turn(situation),
+            Socket::Auth => self.ask_at_once(situation),
+        }
+    }
+
     fn ask_in_turn(&mut self, situation: Situation) -> Result<()> {
-        for route in self.peer.routes() {
+        for route in self.routes(situation) {
             let heard = self.put(situation, route)?;
             self.note(situation, route, heard);
         }
@@ -203,10 +233,9 @@ impl Course<'_> {
         let this = &*self;
         let heard: Vec<(&'static str, Result<Heard>)> = thread::scope(|scope| {
             let asked: Vec<_> = this
-                .peer
-                .routes()
-                .iter()
-                .map(|route| (*route, scope.spawn(move || this.put(situation, route))))
+                .routes(situation)
+                .into_iter()
+                .map(|route| (route, scope.spawn(move || this.put(situation, route))))
                 .collect();
             let joined = asked
                 .into_iter()
@@ -221,9 +250,13 @@ impl Course<'_> {
 
     fn put(&self, situation: Situation, route: &'static str) -> Result<Heard> {
         let account = situation.credentials();
-        let patience = situation.patience(self.subject);
-        let question =
-            Question { route, login: account.login, password: account.password, patience };
+        let question = Question {
+            route,
+            login: account.login,
+            password: account.password,
+            patience: situation.patience(self.peer, route, self.subject),
+            manner: situation.manner(),
+        };
         self.peer.ask(self.world, question)
     }
 
@@ -236,16 +269,18 @@ impl Course<'_> {
     }
 
     /// What the peer sends is looked at here too, since the script sees the request as the daemon would.
-    fn ask_a_closing_daemon(&mut self) -> Result<()> {
-        let path = self.world.path(socket_of(self.peer));
+    fn ask_a_script(&mut self, situation: Situation) -> Result<()> {
+        let path = self.world.path(daemon::path(self.peer.socket()));
         let (script, requests) = match self.peer.socket() {
             Socket::Mux => close_mux(&path)?,
             Socket::Pwcheck => close_pwcheck(&path)?,
+            Socket::Auth if situation == Situation::Word => fail_auth(&path, Says::Word)?,
+            Socket::Auth => fail_auth(&path, Says::Nothing)?,
         };
-        let account = Situation::Closed.credentials();
-        for route in self.peer.routes() {
-            let heard = self.put(Situation::Closed, route)?;
-            self.note(Situation::Closed, route, heard);
+        let account = situation.credentials();
+        for route in self.routes(situation) {
+            let heard = self.put(situation, route)?;
+            self.note(situation, route, heard);
             let expected = Request {
                 login: account.login.to_owned(),
                 password: account.password.to_owned(),
@@ -260,13 +295,6 @@ impl Course<'_> {
         }
         drop(script);
         Ok(())
-    }
-}
-
-fn socket_of(peer: &dyn Peer) -> &'static str {
-    match peer.socket() {
-        Socket::Mux => MUX,
-        Socket::Pwcheck => pwcheck::PATH,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -21,27 +22,39 @@ use crate::peers::{ALICE, Request, Result};
 pub(crate) struct Script {
     path: PathBuf,
     over: Arc<AtomicBool>,
+    connections: Arc<Mutex<Vec<UnixStream>>>,
 }
 
 impl Script {
     /// Listens at `path`; every connection is given to `serve` on a thread of its own.
-    fn listen(path: &Path, serve: impl Fn(UnixStream) + Send + Sync + 'static) -> io::Result<Self> {
+    pub(crate) fn listen(
+        path: &Path,
+        serve: impl Fn(&UnixStream) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let _ = fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
         let over = Arc::new(AtomicBool::new(false));
+        let connections = Arc::new(Mutex::new(Vec::new()));
         let (ends, serve) = (Arc::clone(&over), Arc::new(serve));
+        let kept = Arc::clone(&connections);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if ends.load(Ordering::SeqCst) {
                     return;
                 }
                 let _ = stream.set_read_timeout(Some(PATIENCE));
+                if let (Ok(stream), Ok(mut kept)) = (stream.try_clone(), kept.lock()) {
+                    kept.push(stream);
+                }
                 let serve = Arc::clone(&serve);
-                thread::spawn(move || serve(stream));
+                thread::spawn(move || {
+                    serve(&stream);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
             }
         });
-        Ok(Self { path: path.to_path_buf(), over })
+        Ok(Self { path: path.to_path_buf(), over, connections })
     }
 }
 
@@ -50,6 +63,10 @@ impl Drop for Script {
         self.over.store(true, Ordering::SeqCst);
         let _ = UnixStream::connect(&self.path);
         let _ = fs::remove_file(&self.path);
+        // A peer that keeps its connection must not be answered any more.
+        for connection in self.connections.lock().iter().flat_map(|all| all.iter()) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -60,8 +77,8 @@ pub(crate) type Requests = Arc<Mutex<Vec<Request>>>;
 pub(crate) fn close_mux(path: &Path) -> io::Result<(Script, Requests)> {
     let requests = Requests::default();
     let kept = Arc::clone(&requests);
-    let script = Script::listen(path, move |mut stream| {
-        if let (Ok(request), Ok(mut kept)) = (read_mux(&mut stream), kept.lock()) {
+    let script = Script::listen(path, move |stream| {
+        if let (Ok(request), Ok(mut kept)) = (read_mux(stream), kept.lock()) {
             kept.push(request);
         }
     })?;
@@ -72,8 +89,8 @@ pub(crate) fn close_mux(path: &Path) -> io::Result<(Script, Requests)> {
 pub(crate) fn close_pwcheck(path: &Path) -> io::Result<(Script, Requests)> {
     let requests = Requests::default();
     let kept = Arc::clone(&requests);
-    let script = Script::listen(path, move |mut stream| {
-        if let (Ok(request), Ok(mut kept)) = (read_pwcheck(&mut stream), kept.lock()) {
+    let script = Script::listen(path, move |stream| {
+        if let (Ok(request), Ok(mut kept)) = (read_pwcheck(stream), kept.lock()) {
             kept.push(request);
         }
     })?;
@@ -81,7 +98,7 @@ pub(crate) fn close_pwcheck(path: &Path) -> io::Result<(Script, Requests)> {
 }
 
 /// Four counted fields: login, password, service, realm.
-fn read_mux(stream: &mut UnixStream) -> io::Result<Request> {
+fn read_mux(mut stream: &UnixStream) -> io::Result<Request> {
     let mut field = || {
         let mut length = [0; 2];
         stream.read_exact(&mut length)?;
@@ -93,7 +110,7 @@ fn read_mux(stream: &mut UnixStream) -> io::Result<Request> {
 }
 
 /// Two fields that end in NUL.
-fn read_pwcheck(stream: &mut UnixStream) -> io::Result<Request> {
+fn read_pwcheck(mut stream: &UnixStream) -> io::Result<Request> {
     let mut field = || {
         let (mut bytes, mut byte) = (Vec::new(), [0]);
         loop {
@@ -125,8 +142,8 @@ impl StandIn {
 impl Daemon for StandIn {
     fn start(&mut self) -> Result<()> {
         let frozen = Arc::clone(&self.frozen);
-        let serve = move |mut stream: UnixStream| {
-            let Ok(request) = read_pwcheck(&mut stream) else { return };
+        let serve = move |mut stream: &UnixStream| {
+            let Ok(request) = read_pwcheck(stream) else { return };
             wait_for(PATIENCE, || !frozen.load(Ordering::SeqCst));
             let known = request.login == ALICE.login && request.password == ALICE.password;
             let _ = stream.write_all(if known { b"OK" } else { b"Incorrect password" });

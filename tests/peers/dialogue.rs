@@ -3,21 +3,21 @@
 //! Runs in the test process, as the peer's own client. Trusts nothing it hears; must never wait for ever.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
 use super::namespace::Namespace;
-use super::{Heard, Question, Result, Verdict};
+use super::tls::Wire;
+use super::{Heard, Manner, Question, Result, Verdict, WRONG};
 
 /// How long greetings and everything else before the login may take.
 const COURTESY: Duration = Duration::from_secs(10);
 
 /// A conversation in lines that end in CRLF.
 pub(crate) struct Dialogue {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
     end: Instant,
 }
 
@@ -26,7 +26,12 @@ impl Dialogue {
     pub(crate) fn open(world: &Namespace, port: u16) -> io::Result<Self> {
         let stream = world.connect(port, COURTESY)?;
         stream.set_write_timeout(Some(COURTESY))?;
-        Ok(Self { stream: BufReader::new(stream), end: Instant::now() + COURTESY })
+        Ok(Self::over(Wire::Clear(stream)))
+    }
+
+    /// A conversation on a connection that is there.
+    pub(crate) fn over(wire: Wire) -> Self {
+        Self { stream: BufReader::new(wire), end: Instant::now() + COURTESY }
     }
 
     /// From now on lines are awaited for this long.
@@ -42,7 +47,7 @@ impl Dialogue {
     /// The next line without its end; an error of kind `UnexpectedEof` when the peer has closed.
     pub(crate) fn hear(&mut self) -> io::Result<String> {
         let left = self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.stream.get_ref().set_read_timeout(Some(left))?;
+        self.stream.get_ref().set_read_timeout(left)?;
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -86,22 +91,73 @@ pub(crate) fn smtp(
 ) -> Result<Heard> {
     let mut dialogue = Dialogue::open(world, port)?;
     dialogue.reply()?;
+    converse(&mut dialogue, question, meanings)
+}
+
+/// The same on a connection that is there. A server that ends it before its greeting is a temporary failure.
+pub(crate) fn smtp_over(
+    wire: Wire,
+    question: Question<'_>,
+    meanings: &[(&str, Verdict)],
+) -> Result<Heard> {
+    let mut dialogue = Dialogue::over(wire);
+    match dialogue.reply() {
+        Ok(_) => converse(&mut dialogue, question, meanings),
+        Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(Heard::new(Verdict::Temporary, "no greeting"))
+        }
+        Err(why) => heard(Err(why), meanings),
+    }
+}
+
+fn converse(
+    dialogue: &mut Dialogue,
+    question: Question<'_>,
+    meanings: &[(&str, Verdict)],
+) -> Result<Heard> {
     dialogue.say("EHLO client.example.test")?;
     dialogue.reply()?;
+    match question.manner {
+        Manner::Plainly | Manner::WithoutTls => {}
+        Manner::AfterRefusal => {
+            let refused = log_in(dialogue, Question { password: WRONG, ..question });
+            let refused = heard(refused, meanings)?;
+            if refused.verdict != Verdict::Refused {
+                return Ok(Heard::new(Verdict::Strange, format!("wrong: {}", refused.words)));
+            }
+        }
+        Manner::AfterCancel => {
+            dialogue.say(&format!("AUTH {}", question.route))?;
+            dialogue.reply()?;
+            dialogue.say("*")?;
+            let cancelled = dialogue.reply()?;
+            if !cancelled.starts_with("501") {
+                return Ok(Heard::new(Verdict::Strange, format!("cancel: {cancelled}")));
+            }
+        }
+    }
+    let answer = log_in(dialogue, question);
+    let _ = dialogue.say("QUIT");
+    heard(answer, meanings)
+}
+
+fn log_in(dialogue: &mut Dialogue, question: Question<'_>) -> io::Result<String> {
     match question.route {
         "LOGIN" => {
             dialogue.say("AUTH LOGIN")?;
-            dialogue.reply()?;
-            dialogue.say(&BASE64.encode(question.login))?;
-            dialogue.reply()?;
-            dialogue.say(&BASE64.encode(question.password))?;
+            dialogue.patience(question.patience);
+            for word in [question.login, question.password] {
+                let prompt = dialogue.reply()?;
+                if !prompt.starts_with("334") {
+                    return Ok(prompt);
+                }
+                dialogue.say(&BASE64.encode(word))?;
+            }
         }
         _ => dialogue.say(&format!("AUTH PLAIN {}", plain(question)))?,
     }
     dialogue.patience(question.patience);
-    let answer = dialogue.reply();
-    let _ = dialogue.say("QUIT");
-    heard(answer, meanings)
+    dialogue.reply()
 }
 
 /// The initial response of PLAIN (RFC 4616) in base64.

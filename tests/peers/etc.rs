@@ -24,6 +24,8 @@ openldap:x:606:606::/var/lib/ldap:/usr/sbin/nologin
 saslauthd:x:607:607::/nonexistent:/usr/sbin/nologin
 saslauthd-checker:x:608:608::/nonexistent:/usr/sbin/nologin
 saslauthd-directory:x:609:609::/nonexistent:/usr/sbin/nologin
+dovecot:x:610:610::/nonexistent:/usr/sbin/nologin
+dovenull:x:611:611::/nonexistent:/usr/sbin/nologin
 ";
 
 /// Their groups; members of `sasl` may reach the daemon's socket directory, as on Debian.
@@ -42,6 +44,8 @@ openldap:x:606:
 saslauthd:x:607:
 saslauthd-checker:x:608:
 saslauthd-directory:x:609:
+dovecot:x:610:
+dovenull:x:611:
 ";
 
 /// The group that may read shadow, by its number above.
@@ -50,7 +54,8 @@ const SHADOW_GROUP: u32 = 42;
 const SHADOW: &str = "root:*:20000:0:99999:7:::\n";
 const NSSWITCH: &str =
     "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\n";
-const HOSTS: &str = "127.0.0.1 localhost mail.example.test mail\n";
+const HOSTS: &str =
+    "127.0.0.1 localhost mail.example.test mail\n127.0.0.2 submission.example.test\n";
 
 /// What is copied from the host, because programs don't start or can't name a port without it.
 const COPIED: [&str; 6] =

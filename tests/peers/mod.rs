@@ -5,18 +5,31 @@
 //! process ids. Trusts Debian's archive; must never install a mail server, nor read or change a file of the
 //! host's `/etc`, `/var` or `/run`.
 
+pub(crate) mod auth_client;
+pub(crate) mod auth_wire;
+pub(crate) mod bridges;
+pub(crate) mod clients;
 pub(crate) mod cyrus;
 pub(crate) mod dialogue;
+pub(crate) mod dovecot_passdb;
 pub(crate) mod etc;
 pub(crate) mod exim;
+pub(crate) mod exim_auth;
+pub(crate) mod exim_cyrus;
 pub(crate) mod fetch;
+pub(crate) mod imap_login;
 pub(crate) mod namespace;
+pub(crate) mod pamtester;
+pub(crate) mod perdition;
 pub(crate) mod postfix;
 pub(crate) mod pwcheck;
 pub(crate) mod sample;
+pub(crate) mod sample_client;
 pub(crate) mod sendmail;
 pub(crate) mod slapd;
+pub(crate) mod submission;
 pub(crate) mod testsaslauthd;
+pub(crate) mod tls;
 
 use std::fmt;
 use std::io;
@@ -101,7 +114,25 @@ pub(crate) struct Question<'a> {
     pub(crate) password: &'a str,
     /// How long to wait for the peer's answer.
     pub(crate) patience: Duration,
+    /// What goes on around the login.
+    pub(crate) manner: Manner,
 }
+
+/// What goes on around a login in the same session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Nothing.
+    Plainly,
+    /// A wrong password was refused before.
+    AfterRefusal,
+    /// A login was begun and cancelled with `*` before.
+    AfterCancel,
+    /// There is no TLS.
+    WithoutTls,
+}
+
+/// A password of nobody, for [`Manner::AfterRefusal`].
+pub(crate) const WRONG: &str = "wrong for everybody";
 
 /// An account that the daemons under test know, or don't.
 #[derive(Clone, Copy, Debug)]
@@ -126,8 +157,14 @@ pub(crate) const SQLITE: Account =
 /// Known to nobody.
 pub(crate) const NOBODY: Account = Account { login: "mallory", password: "right of alice" };
 
-/// All of them.
+/// What a daemon on the mux is asked about.
 pub(crate) const ACCOUNTS: [Account; 5] = [ALICE, ALICE_IN_REALM, SHADOW, SQLITE, NOBODY];
+
+/// Known, and locked.
+pub(crate) const LOCKED: Account =
+    Account { login: "bob@sqlite.test", password: "right of the locked" };
+/// Known by a name that is not ASCII, as its password, and not Latin-1 either, which DIGEST-MD5 treats in its own way.
+pub(crate) const UTF8: Account = Account { login: "jürgen", password: "grüße von jürgen" };
 
 /// The fields of one mux request, as the daemon sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +193,34 @@ pub(crate) trait Peer: Send + Sync {
     fn routes(&self) -> &'static [&'static str];
     /// Whether its client can tell an outage from a wrong password on this route.
     fn tells_outage(&self, route: &str) -> bool;
+    /// What its client makes of an outage on this route. Most ask in a version of the protocol that has no word.
+    fn outage(&self, route: &str, outage: Outage) -> Verdict {
+        if self.tells_outage(route) && outage != Outage::Word {
+            Verdict::Temporary
+        } else {
+            Verdict::Refused
+        }
+    }
+    /// Whether it ends its wait for a daemon that does not answer.
+    fn gives_up(&self, _route: &str) -> bool {
+        false
+    }
+    /// Whether the login on this route can be asked in this manner: where the test itself is the client.
+    fn takes(&self, route: &str, _manner: Manner) -> bool {
+        self.socket() == Socket::Auth && self.course() == Course::Whole && !self.needs_secret(route)
+    }
+    /// Whether Debian's daemon understands it on this route.
+    fn known_to_original(&self, _route: &str) -> bool {
+        true
+    }
+    /// How much it is asked.
+    fn course(&self) -> Course {
+        Course::Whole
+    }
+    /// Whether its mechanism needs more than a hash of the password on the daemon's side.
+    fn needs_secret(&self, route: &str) -> bool {
+        route.contains("SCRAM") || route.contains("MD5")
+    }
     /// The service name in its requests.
     fn service(&self, route: &str) -> &'static str;
     /// Which socket it asks.
@@ -175,6 +240,30 @@ pub(crate) enum Socket {
     Mux,
     /// `user NUL password NUL`.
     Pwcheck,
+    /// Dovecot's authentication protocol.
+    Auth,
+}
+
+/// The kinds of outage that a peer may tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// Nothing listens.
+    Absent,
+    /// The connection ends without an answer.
+    Closed,
+    /// `FAIL` with `code=temp_fail`, of the auth protocol.
+    Word,
+    /// In the way of these that a daemon should choose for the peer.
+    Told,
+}
+
+/// How much a peer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// Everything.
+    Whole,
+    /// What differs between mechanisms: it asks through another peer, which is asked the rest.
+    Mechanisms,
 }
 
 /// Every peer, in the order of the table.
@@ -188,5 +277,21 @@ pub(crate) fn all() -> Vec<Box<dyn Peer>> {
         Box::new(cyrus::Cyrus),
         Box::new(slapd::Slapd),
         Box::new(pwcheck::Pwcheck),
+        Box::new(exim_cyrus::EximCyrus),
+        Box::new(submission::Submission),
+        Box::new(exim_auth::EximAuth),
+        Box::new(imap_login::ImapLogin),
+        Box::new(auth_client::AuthClient),
+        Box::new(sample_client::SampleClient),
+        Box::new(clients::GSASL),
+        Box::new(clients::MSMTP),
+        Box::new(clients::SWAKS),
+        Box::new(clients::CURL),
+        Box::new(clients::MUTT),
+        Box::new(dovecot_passdb::CHECKPASSWORD),
+        Box::new(dovecot_passdb::PAM),
+        Box::new(perdition::Perdition),
+        Box::new(pamtester::MUX),
+        Box::new(pamtester::AUTH),
     ]
 }

@@ -107,8 +107,18 @@ impl Namespace {
 
     /// Connects to a TCP port of the namespace's loopback.
     pub(crate) fn connect(&self, port: u16, patience: Duration) -> io::Result<TcpStream> {
+        self.connect_to(Ipv4Addr::LOCALHOST, port, patience)
+    }
+
+    /// Connects to a TCP port of an address of the namespace.
+    pub(crate) fn connect_to(
+        &self,
+        host: Ipv4Addr,
+        port: u16,
+        patience: Duration,
+    ) -> io::Result<TcpStream> {
         let network = fs::File::open(format!("/proc/{}/ns/net", self.first))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((host, port));
         // A thread enters alone: the socket it makes stays in that network wherever it is used.
         let dialler = thread::spawn(move || {
             setns(network, CloneFlags::CLONE_NEWNET)?;
@@ -119,7 +129,12 @@ impl Namespace {
 
     /// Waits until something listens on a TCP port; the log of `name` explains a failure.
     pub(crate) fn await_port(&self, port: u16, name: &str) -> Result<()> {
-        let listening = || self.connect(port, Duration::from_secs(1)).is_ok();
+        self.await_port_of(Ipv4Addr::LOCALHOST, port, name)
+    }
+
+    /// The same on another address of the namespace.
+    pub(crate) fn await_port_of(&self, host: Ipv4Addr, port: u16, name: &str) -> Result<()> {
+        let listening = || self.connect_to(host, port, Duration::from_secs(1)).is_ok();
         if wait_for(Duration::from_secs(20), listening) {
             return Ok(());
         }

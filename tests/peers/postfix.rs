@@ -9,7 +9,8 @@ pub(crate) struct Postfix;
 
 const PORT: u16 = 25;
 
-const MAIN_CF: &str = "\
+/// What every Postfix here is set to.
+const BASE: &str = "\
 compatibility_level = 3.6
 queue_directory = /var/spool/postfix
 data_directory = /var/lib/postfix
@@ -21,22 +22,29 @@ setgid_group = postdrop
 myhostname = mail.example.test
 mydestination =
 alias_maps =
-inet_interfaces = loopback-only
 inet_protocols = ipv4
 maillog_file = /var/log/postfix.log
 smtpd_sasl_auth_enable = yes
-smtpd_sasl_type = cyrus
-smtpd_sasl_path = smtpd
 smtpd_error_sleep_time = 0
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 ";
 
-const MASTER_CF: &str = "\
-smtp      inet      n - n - - smtpd
+/// The services that every Postfix here has.
+const SERVICES: &str = "\
 anvil     unix      - - n - 1 anvil
 rewrite   unix      - - n - - trivial-rewrite
 proxymap  unix      - - n - - proxymap
 postlog   unix-dgram n - n - 1 postlogd
+";
+
+const SETTINGS: &str = "\
+inet_interfaces = loopback-only
+smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd
+";
+
+const LISTENERS: &str = "\
+smtp      inet      n - n - - smtpd
 ";
 
 /// Debian's Postfix looks in `sasl/` of its own settings and ignores `cyrus_sasl_config_path`.
@@ -78,20 +86,28 @@ impl Peer for Postfix {
     }
 
     fn start(&self, world: &Namespace) -> Result<()> {
-        world.write("/etc/postfix/main.cf", MAIN_CF)?;
-        world.write("/etc/postfix/master.cf", MASTER_CF)?;
         world.write("/etc/postfix/sasl/smtpd.conf", SMTPD_CONF)?;
-        world.shell(
-            "install -d -o postfix /var/lib/postfix
-             install -d /var/spool/postfix /var/spool/postfix/pid
-             install -d -o postfix -m 700 /var/spool/postfix/private
-             install -d -o postfix -g postdrop -m 710 /var/spool/postfix/public",
-        )?;
-        world.spawn("postfix", "/usr/lib/postfix/sbin/master", &["-d"])?;
+        begin(world, SETTINGS, LISTENERS)?;
         world.await_port(PORT, "postfix")
     }
 
     fn ask(&self, world: &Namespace, question: Question<'_>) -> Result<Heard> {
         smtp(world, PORT, question, &MEANINGS)
     }
+}
+
+/// Starts a Postfix with these settings and services beside those that every Postfix here has.
+pub(super) fn begin(world: &Namespace, settings: &str, services: &str) -> Result<()> {
+    world.write("/etc/postfix/main.cf", &format!("{BASE}{settings}"))?;
+    world.write("/etc/postfix/master.cf", &format!("{services}{SERVICES}"))?;
+    world.shell(
+        "install -d -o postfix /var/lib/postfix
+         install -d /var/spool/postfix /var/spool/postfix/pid
+         install -d -o postfix -m 700 /var/spool/postfix/private
+         install -d -o postfix -g postdrop -m 710 /var/spool/postfix/public
+         for queue in active bounce corrupt defer deferred flush hold incoming saved trace; do
+             install -d -o postfix -m 700 /var/spool/postfix/$queue
+         done",
+    )?;
+    world.spawn("postfix", "/usr/lib/postfix/sbin/master", &["-d"])
 }
