@@ -156,7 +156,7 @@ fn named<'a>(
     filter: DnFilter,
 ) -> Option<Result<(&'a Entry, NameForm), Decision>> {
     for (name, form) in forms(name, old) {
-        match case.key(&[tag, ":", filtered(name, filter)]) {
+        match case.key(tag, &[filtered(name, filter)]) {
             Found::Entry(entry) => return Some(Ok((entry, form))),
             Found::Unavailable => return Some(Err(Decision::unavailable())),
             Found::Nothing => {}
@@ -242,7 +242,7 @@ fn alternative_name<'a>(case: &mut Case<'a>, group: &str, name: &str) -> Found<'
     let parents = name.match_indices('.').filter(|_| is_host).map(|(at, _)| name.get(at..));
     // A DNS name has at most 127 labels.
     for name in std::iter::once(Some(name)).chain(parents.take(127)).flatten() {
-        match case.key(&["SubjAltName:", group, ":", name]) {
+        match case.key("SubjAltName", &[group, ":", name]) {
             Found::Entry(entry) if grants(case, entry) => return Found::Entry(entry),
             Found::Unavailable => return Found::Unavailable,
             Found::Entry(_) | Found::Nothing => {}

@@ -62,7 +62,8 @@ impl Action {
     }
 }
 
-/// The items of an `AuthInfo:` entry, such as `U:joe` and `P:…`. One of them is a password: they are not printed.
+/// The items of an `AuthInfo:` entry as written, quotes and all, such as `"U:joe"`. One of them is a password: they
+/// are not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthInfo(pub Vec<String>);
 

@@ -95,9 +95,10 @@ pub struct Facts {
     pub cipher_bits: Option<u32>,
     /// The client's confirmed name, else its address in brackets.
     pub client_name: Option<String>,
-    /// The client's address as sendmail writes it: see [`crate::address_key`].
+    /// The client's address as sendmail writes it: see [`crate::address_key`]. An empty one is a program on this
+    /// host; `None` is an unknown client.
     pub client_addr: Option<String>,
-    /// What DNS says of it; `None` is taken for OK, as sendmail takes it.
+    /// What DNS says of it. `None`: nobody asked, and the name lets nobody relay.
     pub client_resolve: Option<Resolve>,
     /// The name of the host connected to.
     pub server_name: Option<String>,
@@ -111,7 +112,7 @@ pub struct Facts {
     pub auth_author: Option<String>,
     /// Bits of a SASL security layer.
     pub auth_ssf: Option<u32>,
-    /// The sender, with or without `<>`; an empty one is `<>`.
+    /// The sender, with or without `<>`; an empty one, or none, is `<>`.
     pub mail_from: Option<String>,
     /// The recipient, with or without `<>`.
     pub rcpt: Option<String>,

@@ -6,7 +6,7 @@
 //! can't be asked, into "accept": mistakes refuse the whole map when it is loaded, an outage is a temporary failure.
 //!
 //! ```
-//! use access::{Access, Facts, Map, Ruleset, Settings, decide, explain};
+//! use saslauthd_access::{Access, Facts, Map, Ruleset, Settings, decide, explain};
 //!
 //! let map = Map::parse("TLS_Clt:example.org\tVERIFY:128\n").map_err(|errors| errors.to_string())?;
 //! let facts = Facts { verify: "NO".into(), client_name: Some("mx.example.org".into()), ..Facts::default() };

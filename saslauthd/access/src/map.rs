@@ -21,7 +21,7 @@ pub(crate) struct Entry {
     /// As written.
     pub(crate) key: Box<str>,
     pub(crate) line: u32,
-    /// As written.
+    /// As written, but for passwords.
     pub(crate) value: Box<str>,
     pub(crate) rule: Rule,
 }
@@ -77,6 +77,11 @@ impl Map {
     /// What is legal and has less effect than it looks.
     pub fn warnings(&self) -> &[MapWarning] {
         &self.warnings
+    }
+
+    /// Does it hold passwords (`AuthInfo:`)? Such a map must not go to a process that speaks to strangers.
+    pub fn holds_passwords(&self) -> bool {
+        self.entries.values().any(|entry| matches!(entry.rule, Rule::AuthInfo(_)))
     }
 
     /// How many entries there are.
@@ -248,7 +253,9 @@ impl Reading {
         for text in warnings::of(line.key, &rule) {
             self.warn(line.number, text);
         }
-        Some(Entry { key: line.key.into(), line: line.number, value: line.value.into(), rule })
+        // Explanations show values; a password is none of their business.
+        let value = if matches!(rule, Rule::AuthInfo(_)) { "…" } else { line.value };
+        Some(Entry { key: line.key.into(), line: line.number, value: value.into(), rule })
     }
 
     fn note_tags(&mut self, line: &Line<'_>, rule: &Rule) {

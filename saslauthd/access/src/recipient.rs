@@ -193,7 +193,8 @@ fn client(case: &mut Case<'_>) -> Step {
     if let Some(decision) = unresolved(case) {
         return Step::Decided(decision);
     }
-    match filled(facts.client_name.as_ref()) {
+    // A name that nobody has confirmed is what the client says of itself.
+    match filled(facts.client_name.as_ref()).filter(|_| facts.client_resolve.is_some()) {
         Some(name) => client_name(case, name.trim_end_matches('.')),
         None => Step::Open(Standing::Asked),
     }

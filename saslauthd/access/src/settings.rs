@@ -88,9 +88,10 @@ impl Settings {
         if self.cert_altnames { self.generation.max(Generation::V8_17) } else { self.generation }
     }
 
-    /// Is this one of our own names?
+    /// Is this one of our own names? `localhost` always is, as in sendmail's class w.
     pub(crate) fn is_local(&self, name: &str) -> bool {
-        self.local_domains.iter().any(|local| local.eq_ignore_ascii_case(name))
+        let mut names = self.local_domains.iter().map(String::as_str).chain(["localhost"]);
+        names.any(|local| local.eq_ignore_ascii_case(name))
     }
 
     /// Is this a domain that we relay for, or below one?

@@ -7,7 +7,7 @@ use crate::address::Mailbox;
 use crate::certificate;
 use crate::decision::{Action, Decision, NameForm};
 use crate::facts::filled;
-use crate::lookup::{Case, Found, Tagged, hit};
+use crate::lookup::{Case, Found, Tagged, hit_by};
 use crate::map::Entry;
 use crate::reply::Reply;
 use crate::requirement::{Extension, Level, Requirement, Severity};
@@ -37,7 +37,7 @@ pub(crate) fn peer_entry<'a>(
     let found = found.or_else(|| {
         filled(address).map_or(Found::Nothing, |address| case.address(tag, address, Tagged::Only))
     });
-    found.or_else(|| case.key(&[tag, ":"]))
+    found.or_else(|| case.key(tag, &[]))
 }
 
 fn peer(
@@ -61,7 +61,7 @@ pub(crate) fn recipient(case: &mut Case<'_>) -> Decision {
             .or_else(|| case.host("TLS_Rcpt", domain, Tagged::Only)),
         None => case.mailbox("TLS_Rcpt", (user, ""), Tagged::Only),
     };
-    match found.or_else(|| case.key(&["TLS_Rcpt", ":"])) {
+    match found.or_else(|| case.key("TLS_Rcpt", &[])) {
         Found::Nothing => dane(case),
         found => connection(case, found, case.facts.server_name.as_deref().unwrap_or("")),
     }
@@ -128,53 +128,59 @@ fn connection(case: &mut Case<'_>, found: Found<'_>, peer: &str) -> Decision {
         _ => None,
     };
     let severity = required.and_then(|requirement| requirement.severity);
-    let decision = match (broken(case), required) {
-        (Some(text), _) => refusal(case, severity, text, "the handshake failed"),
-        (None, None) => Decision::new(Action::Accept, "nothing is required"),
+    let (decision, form) = match (broken(case), required) {
+        (Some(text), _) => {
+            (refusal(case, severity, text, "the handshake failed"), NameForm::OpenSsl3)
+        }
+        (None, None) => (Decision::new(Action::Accept, "nothing is required"), NameForm::OpenSsl3),
         (None, Some(requirement)) => meets(case, requirement, peer),
     };
-    // The form was set where a name decided.
-    let hit = decision.hit.clone().or_else(|| entry.map(hit));
-    decision.by(hit)
+    decision.by(entry.map(|entry| hit_by(entry, form)))
 }
 
-fn meets(case: &mut Case<'_>, requirement: &Requirement, peer: &str) -> Decision {
-    let refuse = |case: &Case<'_>, text: &str| {
-        refusal(case, requirement.severity, text, "a requirement is not met")
-    };
-    let bits = match requirement.level {
-        Level::Verified | Level::VerifiedWith(_) => {
-            if let Some(text) = unverified(case, requirement) {
-                return refuse(case, &text);
+/// The decision, and the form of the distinguished name that met a requirement.
+fn meets(case: &mut Case<'_>, requirement: &Requirement, peer: &str) -> (Decision, NameForm) {
+    let mut form = NameForm::OpenSsl3;
+    let text = match level(case, requirement) {
+        Some(text) => Some(text),
+        None => 'list: {
+            for extension in &requirement.extensions {
+                match extends(case, extension, requirement, peer) {
+                    Met::Yes => {}
+                    Met::ByOldName => form = NameForm::OpenSsl1_1,
+                    Met::Enough => break,
+                    Met::No(text) => break 'list Some(text),
+                    Met::Unavailable => return (Decision::unavailable(), form),
+                }
             }
-            match requirement.level {
-                Level::VerifiedWith(bits) => bits,
-                _ => 0,
-            }
+            None
         }
-        Level::Encrypted(bits) => bits,
     };
-    let have = case.facts.cipher_bits.unwrap_or(0).max(case.facts.auth_ssf.unwrap_or(0));
-    if bits > 0 && !case.weigh("ENCR", &have.to_string(), &bits.to_string(), have >= bits) {
-        return refuse(case, &format!("encryption too weak {have} less than {bits}"));
-    }
-    let mut form = None;
-    for extension in &requirement.extensions {
-        match extends(case, extension, requirement, peer) {
-            Met::Yes => {}
-            Met::By(found) => form = Some(found),
-            Met::Enough => break,
-            Met::No(text) => return refuse(case, &text),
-            Met::Unavailable => return Decision::unavailable(),
+    let because = match (&text, form) {
+        (Some(text), _) => {
+            return (refusal(case, requirement.severity, text, "a requirement is not met"), form);
         }
-    }
-    let because = match form {
-        Some(NameForm::OpenSsl1_1) => {
+        (None, NameForm::OpenSsl3) => "all requirements are met",
+        (None, NameForm::OpenSsl1_1) => {
             "all requirements are met, one by a name as OpenSSL 1.1 wrote it: rewrite the entry"
         }
-        _ => "all requirements are met",
     };
-    Decision::new(Action::Accept, because)
+    (Decision::new(Action::Accept, because), form)
+}
+
+/// VERIFY and ENCR; the text of the one that is not met.
+fn level(case: &mut Case<'_>, requirement: &Requirement) -> Option<String> {
+    let bits = match requirement.level {
+        Level::Encrypted(bits) => bits,
+        Level::Verified => return unverified(case, requirement),
+        Level::VerifiedWith(bits) => match unverified(case, requirement) {
+            None => bits,
+            text => return text,
+        },
+    };
+    let have = case.facts.cipher_bits.unwrap_or(0).max(case.facts.auth_ssf.unwrap_or(0));
+    let met = case.weigh("ENCR", &have.to_string(), &bits.to_string(), have >= bits);
+    (!met).then(|| format!("encryption too weak {have} less than {bits}"))
 }
 
 /// The text for a peer that is not verified; `None` for one that is.
@@ -201,8 +207,8 @@ fn unverified(case: &mut Case<'_>, requirement: &Requirement) -> Option<String> 
 /// Whether one further requirement is met.
 enum Met {
     Yes,
-    /// By a distinguished name in this form.
-    By(NameForm),
+    /// By a distinguished name as OpenSSL 1.1 wrote it.
+    ByOldName,
     /// And this generation looks at nothing behind it.
     Enough,
     No(String),
@@ -289,7 +295,7 @@ fn distinguished(
     if let Some(old) = filled(names.1)
         && case.weigh(requirement, old, want, old.eq_ignore_ascii_case(want))
     {
-        return Met::By(NameForm::OpenSsl1_1);
+        return Met::ByOldName;
     }
     let what = if requirement == "CS" { "Subject" } else { "Issuer" };
     Met::No(format!("Cert {what} {have} does not match {want}"))
@@ -303,11 +309,14 @@ fn issuer_tag(case: &mut Case<'_>, tag: &str) -> Met {
     let facts = case.facts;
     let have = filled(facts.cert_issuer.as_ref()).unwrap_or("");
     for (name, form) in certificate::forms(&facts.cert_issuer, &facts.cert_issuer_openssl_1_1) {
-        match case.key(&[tag, ":", name]) {
+        match case.key(tag, &[name]) {
             Found::Unavailable => return Met::Unavailable,
             Found::Entry(Entry { rule: Rule::Acceptable, .. }) => {
                 case.weigh("CITag", name, tag, true);
-                return Met::By(form);
+                return match form {
+                    NameForm::OpenSsl3 => Met::Yes,
+                    NameForm::OpenSsl1_1 => Met::ByOldName,
+                };
             }
             Found::Entry(_) | Found::Nothing => {}
         }

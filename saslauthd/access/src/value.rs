@@ -282,23 +282,29 @@ fn options(value: &str) -> Result<String, Fault> {
     }
 }
 
-/// Items in quotes or without, set off by blanks.
+/// Items in quotes or without, set off by blanks; as written, since sendmail hands the quotes on too.
 fn auth_info(value: &str) -> Result<Vec<String>, Fault> {
     let mut items = Vec::new();
     let mut rest = value.trim_start();
     while !rest.is_empty() {
-        let (item, tail) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted
-                .split_once('"')
-                .ok_or_else(|| Fault::new(offset_of(value, rest), "the quote is not closed"))?,
-            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+        let here = offset_of(value, rest);
+        let (item, end) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let length =
+                    quoted.find('"').ok_or_else(|| Fault::new(here, "the quote is not closed"))?;
+                (quoted.get(..length).unwrap_or_default(), length + 2)
+            }
+            None => {
+                let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
+                (rest.get(..length).unwrap_or_default(), length)
+            }
         };
-        let letter = item.chars().next().unwrap_or_default().to_ascii_uppercase();
-        if !"UIPRM".contains(letter) || !matches!(item.as_bytes().get(1), Some(b':' | b'=')) {
-            let text = "an item begins with U:, I:, P:, P=, R: or M:";
-            return Err(Fault::new(offset_of(value, rest), text));
+        let known = item.starts_with(|letter: char| "UIPRM".contains(letter.to_ascii_uppercase()));
+        if !known || !matches!(item.as_bytes().get(1), Some(b':' | b'=')) {
+            return Err(Fault::new(here, "an item begins with U:, I:, P:, P=, R: or M:"));
         }
-        items.push(item.to_owned());
+        let (written, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        items.push(written.to_owned());
         rest = tail.trim_start();
     }
     Ok(items)

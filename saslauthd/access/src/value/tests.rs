@@ -56,7 +56,7 @@ fn login_items_are_split_at_quotes() {
         Rule::AuthInfo(info) => info.0,
         other => panic!("{value}: {other:?}"),
     };
-    assert_eq!(items("\"U:joe\" \"P:a b\" M:PLAIN"), ["U:joe", "P:a b", "M:PLAIN"]);
+    assert_eq!(items("\"U:joe\" \"P:a b\" M:PLAIN"), ["\"U:joe\"", "\"P:a b\"", "M:PLAIN"]);
     assert_eq!(nearest_of(Kind::AuthInfo, "\"U:joe"), None);
     assert_eq!(nearest_of(Kind::AuthInfo, "joe secret"), None);
 }
