@@ -82,16 +82,19 @@ pub enum Fault {
     TooLong,
     /// The deadline passed before the request was whole.
     Late,
+    /// It is none of its protocol.
+    Malformed,
 }
 
 impl Fault {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::EmptyLogin,
         Self::EmptyPassword,
         Self::Nul,
         Self::LineBreak,
         Self::TooLong,
         Self::Late,
+        Self::Malformed,
     ];
 
     /// The word for the log.
@@ -103,6 +106,7 @@ impl Fault {
             Self::LineBreak => "line-break",
             Self::TooLong => "too-long",
             Self::Late => "late",
+            Self::Malformed => "malformed",
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, sleep_until};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::auth::hall::Hall;
 use crate::core::Shared;
 use crate::events::Events;
 use crate::serving::Served;
@@ -40,6 +41,8 @@ pub(crate) struct Door {
     pub(crate) shared: Rc<Shared>,
     /// What the parent is told.
     pub(crate) events: Rc<Events>,
+    /// The connections that stay.
+    pub(crate) hall: Rc<Hall>,
     /// The limit of descriptors of this process.
     pub(crate) descriptors: usize,
 }

@@ -42,8 +42,12 @@ pub(crate) struct Core {
     links: u32,
     deadlines: VecDeque<(Instant, u64)>,
     answer_within: Duration,
+    /// Channels before the current one that still owe answers.
+    retiring: Vec<Link>,
     /// Clients whose request is not whole yet.
     pub(crate) late: usize,
+    /// Connections that stay.
+    pub(crate) staying: usize,
     most: usize,
 }
 
@@ -69,7 +73,9 @@ impl Shared {
             links: 0,
             deadlines: VecDeque::new(),
             answer_within: Duration::from_secs(30),
+            retiring: Vec::new(),
             late: 0,
+            staying: 0,
             most: usize::MAX,
         };
         Rc::new(Self {
@@ -107,16 +113,31 @@ impl Core {
     }
 
     /// Makes a channel the current one; the one before still answers what it was asked.
-    pub(crate) fn adopt(&mut self, channel: Rc<AsyncFd<OwnedFd>>) -> (u32, Option<Link>) {
+    pub(crate) fn adopt(&mut self, channel: Rc<AsyncFd<OwnedFd>>) -> (u32, Option<u32>) {
         self.links = self.links.wrapping_add(1);
         let number = self.links;
         let before = self.link.replace(Link { number, channel, outgoing: Outgoing::default() });
-        (number, before)
+        let before_number = before.as_ref().map(|link| link.number);
+        self.retiring.extend(before);
+        (number, before_number)
+    }
+
+    /// A channel that still has to answer, for what belongs to its exchanges.
+    pub(crate) fn link_mut(&mut self, number: u32) -> Option<&mut Link> {
+        let current = self.link.as_mut().into_iter();
+        current.chain(&mut self.retiring).find(|link| link.number == number)
+    }
+
+    /// Takes a channel out that was replaced and has answered everything.
+    pub(crate) fn part_with(&mut self, number: u32) -> Option<Link> {
+        let place = self.retiring.iter().position(|link| link.number == number)?;
+        Some(self.retiring.swap_remove(place))
     }
 
     /// Forgets a channel, and tells everybody who waits for it that nobody knows.
     pub(crate) fn lose(&mut self, number: u32, now: Instant) {
         self.link.take_if(|link| link.number == number);
+        self.retiring.retain(|link| link.number != number);
         for id in self.slots.on_link(number) {
             self.answer(Answered { id, answer: Answer::Unavailable }, now);
         }
@@ -224,7 +245,7 @@ impl Core {
 
     /// How many connections are held.
     pub(crate) fn connections(&self) -> usize {
-        self.slots.len() + self.linger.len() + self.late
+        self.slots.len() + self.linger.len() + self.late + self.staying
     }
 
     /// How many requests are with the checker.
@@ -234,7 +255,16 @@ impl Core {
 
     /// Whether another client can be taken in.
     pub(crate) fn has_room(&self) -> bool {
-        self.connections() < self.most
-            && self.link.as_ref().is_none_or(|link| link.outgoing.as_bytes().len() < CONGESTED)
+        self.connections() < self.most && !self.is_congested()
+    }
+
+    /// Whether another client can be taken in that stays: half of the places are for those who go.
+    pub(crate) fn has_room_to_stay(&self) -> bool {
+        self.staying < self.most.div_ceil(2) && self.has_room()
+    }
+
+    /// Whether the checker has much to read before it gets more.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.outgoing.as_bytes().len() >= CONGESTED)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn adopt(door: &Rc<Door>, channel: OwnedFd) -> std::io::Result<()> {
     let (number, before) = door.shared.core.borrow_mut().adopt(Rc::clone(&channel));
     tokio::task::spawn_local(read(Rc::clone(door), number, channel));
     if let Some(before) = before {
-        tokio::task::spawn_local(retire(Rc::clone(&door.shared), before));
+        tokio::task::spawn_local(retire(Rc::clone(door), before));
     }
     Ok(())
 }
@@ -40,7 +40,7 @@ async fn read(door: Rc<Door>, number: u32, channel: Rc<AsyncFd<OwnedFd>>) {
         let room = buffer.get_mut(kept..).unwrap_or_default();
         match peer::receive(channel.get_ref(), room) {
             Ok(0) => break,
-            Ok(count) => match deliver(&door, &mut answers, &mut buffer, kept + count) {
+            Ok(count) => match deliver(&door, number, &mut answers, &mut buffer, kept + count) {
                 Some(rest) => kept = rest,
                 None => break,
             },
@@ -49,19 +49,28 @@ async fn read(door: Rc<Door>, number: u32, channel: Rc<AsyncFd<OwnedFd>>) {
         }
     }
     door.shared.core.borrow_mut().lose(number, Instant::now());
+    door.hall.lose(&door, number);
     door.shared.busy.notify_one();
 }
 
 /// Passes on every whole answer and moves the rest to the front. `None` ends a checker that babbles.
-fn deliver(door: &Door, answers: &mut Answers, buffer: &mut [u8], filled: usize) -> Option<usize> {
+fn deliver(
+    door: &Rc<Door>,
+    number: u32,
+    answers: &mut Answers,
+    buffer: &mut [u8],
+    filled: usize,
+) -> Option<usize> {
     let now = Instant::now();
     let mut core = door.shared.core.borrow_mut();
     let mut used = 0;
+    let mut replies = Vec::new();
     loop {
         match answers.next(buffer.get(used..filled)?) {
             Ok(Some((message, length))) => {
-                if let FromChecker::Answered(answered) = message {
-                    core.answer(answered, now);
+                match message {
+                    FromChecker::Answered(answered) => core.answer(answered, now),
+                    FromChecker::Reply(reply) => replies.push(reply),
                 }
                 used += length;
             }
@@ -72,7 +81,12 @@ fn deliver(door: &Door, answers: &mut Answers, buffer: &mut [u8], filled: usize)
             }
         }
     }
+    let current = core.link.as_ref().is_some_and(|link| link.number == number);
     drop(core);
+    if !replies.is_empty() {
+        replies.into_iter().for_each(|reply| door.hall.reply(door, number, current, reply));
+        door.shared.flush();
+    }
     door.shared.busy.notify_one();
     buffer.copy_within(used..filled, 0);
     Some(filled - used)
@@ -92,17 +106,30 @@ pub(crate) async fn write(shared: Rc<Shared>) {
 }
 
 /// Lets a channel that is no longer the current one answer what it was asked, then ends it.
-async fn retire(shared: Rc<Shared>, mut link: crate::core::Link) {
-    while !link.outgoing.is_empty() || shared.core.borrow().owes(link.number) {
-        match peer::send(link.channel.get_ref(), link.outgoing.as_bytes()) {
-            Ok(count) => link.outgoing.sent(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => return,
-        }
+async fn retire(door: Rc<Door>, number: u32) {
+    while still_owes(&door, number) {
         sleep(Duration::from_millis(20)).await;
     }
-    // Our reader sees the checker's end of the stream, and forgets the channel.
-    let _ = peer::shutdown_write(link.channel.get_ref());
+    if let Some(link) = door.shared.core.borrow_mut().part_with(number) {
+        // Our reader sees the checker's end of the stream, and forgets the channel.
+        let _ = peer::shutdown_write(link.channel.get_ref());
+    }
+}
+
+/// Writes what is left for a channel; false when it was lost, or has answered everything.
+fn still_owes(door: &Door, number: u32) -> bool {
+    let mut core = door.shared.core.borrow_mut();
+    let owes = core.owes(number) || door.hall.owes(number);
+    let Some(link) = core.link_mut(number) else { return false };
+    if link.outgoing.is_empty() {
+        return owes;
+    }
+    match peer::send(link.channel.get_ref(), link.outgoing.as_bytes()) {
+        Ok(count) => link.outgoing.sent(count),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(_) => return false,
+    }
+    true
 }
 
 /// Looks after the leaving and the overdue, for as long as there are any.

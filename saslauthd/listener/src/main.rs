@@ -4,6 +4,7 @@
 //! trusts the parent (descriptor 3) and believes the checker's answers; it trusts no client. It must never
 //! open, connect or execute anything: the sandbox ends it if it tries.
 
+mod auth;
 mod clients;
 mod core;
 mod events;
@@ -65,7 +66,9 @@ async fn serve(channel: OwnedFd, files: Landlock, limit: usize) -> sys::Result<p
     let shared = core::Shared::new();
     tokio::task::spawn_local(link::look_after(Rc::clone(&shared)));
     tokio::task::spawn_local(link::write(Rc::clone(&shared)));
-    let door = Rc::new(clients::Door { shared, events, descriptors: limit });
+    let hall = auth::hall::Hall::new();
+    let door = Rc::new(clients::Door { shared, events, hall, descriptors: limit });
+    tokio::task::spawn_local(auth::hall::let_out(Rc::clone(&door)));
     Ok(parent::obey(door, channel).await)
 }
 

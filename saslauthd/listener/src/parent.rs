@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ipc::Malformed;
+use ipc::config::Protocol;
 use ipc::control::{self, FromChild, MAX_PACKET, ToListener};
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::clients::{self, Door};
-use crate::{link, serving};
+use crate::{auth, link, serving};
 
 /// Descriptors kept back for the channels, the log and the runtime when places are counted.
 const RESERVED: usize = 64;
@@ -114,8 +115,18 @@ fn serve(
     let served = serving::register(config, sockets)?;
     accepting.drain(..).for_each(|task| task.abort());
     door.shared.core.borrow_mut().configure(config, places(door.descriptors, config.connections));
+    let served: Vec<_> = served.into_iter().map(Rc::new).collect();
+    door.hall.serve(&served);
     for socket in served {
-        let task = tokio::task::spawn_local(clients::accept(Rc::clone(door), Rc::new(socket)));
+        let door = Rc::clone(door);
+        let task = match socket.protocol {
+            Protocol::Mux | Protocol::Pwcheck => {
+                tokio::task::spawn_local(clients::accept(door, socket))
+            }
+            Protocol::Auth | Protocol::Userdb => {
+                tokio::task::spawn_local(auth::accept(door, socket))
+            }
+        };
         accepting.push(task.abort_handle());
     }
     Ok(())
@@ -133,7 +144,12 @@ fn places(descriptors: usize, configured: u32) -> usize {
 /// Waits until everybody who asked has an answer, for a bounded time.
 async fn farewell(door: &Door) {
     let end = tokio::time::Instant::now() + FAREWELL;
-    while door.shared.core.borrow().waiting() > 0 && tokio::time::Instant::now() < end {
+    door.hall.stop();
+    let busy = || {
+        let core = door.shared.core.borrow();
+        core.waiting() > 0 || core.staying > 0
+    };
+    while busy() && tokio::time::Instant::now() < end {
         sleep(Duration::from_millis(5)).await;
     }
     // A request that was answered and not yet taken out would become a reset behind its reply.

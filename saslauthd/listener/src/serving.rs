@@ -1,9 +1,11 @@
 //! What is served at the moment: the sockets and limits of the last Serve message.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ipc::config::{Listener, Protocol};
+use ipc::config::{Handshake, Listener, Protocol, Userdb};
+use ipc::exchange::Offer;
 use protocol::mux::FieldLimits;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -16,6 +18,8 @@ pub(crate) struct Served {
     pub(crate) listening: AsyncFd<OwnedFd>,
     /// Its index in the configuration.
     pub(crate) index: u16,
+    /// Where it is: by this a connection finds its socket again in the next configuration.
+    pub(crate) path: String,
     /// What is spoken on it.
     pub(crate) protocol: Protocol,
     /// Peer uids that may ask at all, sorted; `None` for everybody who can connect.
@@ -26,6 +30,18 @@ pub(crate) struct Served {
     pub(crate) fields: FieldLimits,
     /// From accept until the whole request.
     pub(crate) request: Duration,
+    /// From the whole request until an answer must have come, on connections that stay.
+    pub(crate) answer: Duration,
+    /// Who speaks first in the auth protocol.
+    pub(crate) handshake: Handshake,
+    /// Peer uids whose word for a certificate counts, sorted.
+    certificate_uids: Vec<u32>,
+    /// How long a refusal waits in the auth protocol.
+    pub(crate) failure_delay: Duration,
+    /// What the userdb protocol says of each user.
+    pub(crate) userdb: Userdb,
+    /// The mechanisms, once the checker has told them.
+    pub(crate) offer: Cell<Option<Offer>>,
 }
 
 impl Served {
@@ -37,6 +53,16 @@ impl Served {
     /// Whether an address that a peer states counts.
     pub(crate) fn believes(&self, uid: u32) -> bool {
         self.address_uids.binary_search(&uid).is_ok()
+    }
+
+    /// Whether it counts when a peer states whose certificate a client showed.
+    pub(crate) fn believes_certificates(&self, uid: u32) -> bool {
+        self.certificate_uids.binary_search(&uid).is_ok()
+    }
+
+    /// Whether a peer may list all users.
+    pub(crate) fn may_list(&self, uid: u32) -> bool {
+        uid == 0 || self.userdb.list_uids.contains(&uid)
     }
 
     /// The most bytes of a request that are kept: a whole one, and the fifth field of the mux.
@@ -69,6 +95,13 @@ pub(crate) fn register(config: &Listener, sockets: Vec<OwnedFd>) -> std::io::Res
             address_uids: sorted(socket.address_uids.clone()),
             fields,
             request,
+            answer: Duration::from_millis(config.answer_ms.into()),
+            path: socket.path.clone(),
+            handshake: socket.auth.handshake,
+            certificate_uids: sorted(socket.auth.certificate_uids.clone()),
+            failure_delay: Duration::from_millis(socket.auth.failure_delay_ms.into()),
+            userdb: socket.userdb.clone(),
+            offer: Cell::new(None),
         })
     });
     served.collect()

@@ -1,0 +1,209 @@
+//! What all connections that stay have in common: who asked what, what is offered, and refusals that are kept back.
+//!
+//! Everything runs on one thread; a task borrows for a moment and never across an await. Numbers of exchanges are used
+//! once in the life of this process, so a late reply reaches nobody else.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use ipc::exchange::{Offer, Reply};
+use protocol::Answer;
+use protocol::auth::Id;
+use tokio::sync::Notify;
+use zeroize::Zeroizing;
+
+use super::connection::{Connection, News};
+use super::penalties::{BATCH, Penalties};
+use crate::clients::Door;
+use crate::serving::Served;
+
+/// Bytes read at a time from a client.
+const CHUNK: usize = 16 * 1024 + 512;
+/// Apart from the numbers that logins of the other protocols have.
+const FIRST: u64 = 1 << 63;
+
+/// Somebody who waits for the checker.
+pub(crate) struct Waiting {
+    /// On which connection.
+    pub(crate) connection: Weak<Connection>,
+    /// For what.
+    pub(crate) id: Id,
+    /// The channel that has it.
+    pub(crate) link: u32,
+}
+
+/// The state; see the module.
+pub(crate) struct Hall {
+    waiting: RefCell<HashMap<u64, Waiting>>,
+    next: Cell<u64>,
+    serving: RefCell<Vec<Rc<Served>>>,
+    penalties: RefCell<Penalties>,
+    penalised: Notify,
+    connections: Cell<u32>,
+    /// Rises with every change of what is served.
+    pub(crate) epoch: Cell<u64>,
+    /// Whether this process stops.
+    pub(crate) stopping: Cell<bool>,
+    /// What is served or offered has changed.
+    pub(crate) changed: Notify,
+    /// Where bytes of clients arrive; wiped after each look.
+    pub(crate) scratch: RefCell<Zeroizing<Vec<u8>>>,
+}
+
+impl Hall {
+    /// An empty one.
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            waiting: RefCell::default(),
+            next: Cell::new(FIRST),
+            serving: RefCell::default(),
+            penalties: RefCell::default(),
+            penalised: Notify::new(),
+            connections: Cell::new(0),
+            epoch: Cell::new(0),
+            stopping: Cell::new(false),
+            changed: Notify::new(),
+            scratch: RefCell::new(Zeroizing::new(vec![0; CHUNK])),
+        })
+    }
+
+    /// Serves these sockets from now on. What was offered on a socket that stays holds until the checker says more.
+    pub(crate) fn serve(&self, serving: &[Rc<Served>]) {
+        for new in serving {
+            if let Some(old) = self.successor(new) {
+                new.offer.set(old.offer.get());
+            }
+        }
+        self.serving.replace(serving.to_vec());
+        self.change();
+    }
+
+    /// What is served at the place of a socket that was.
+    pub(crate) fn successor(&self, before: &Served) -> Option<Rc<Served>> {
+        let serving = self.serving.borrow();
+        let same = |now: &&Rc<Served>| now.path == before.path && now.protocol == before.protocol;
+        serving.iter().find(same).cloned()
+    }
+
+    /// Tells every connection to end when what is under way has ended.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.change();
+    }
+
+    fn change(&self) {
+        self.epoch.set(self.epoch.get() + 1);
+        self.changed.notify_waiters();
+    }
+
+    fn offer(&self, offers: &[Offer]) {
+        for (served, offer) in self.serving.borrow().iter().zip(offers) {
+            served.offer.set(Some(*offer));
+        }
+        self.change();
+    }
+
+    /// The next connection's number.
+    pub(crate) fn number(&self) -> u32 {
+        self.connections.set(self.connections.get().wrapping_add(1));
+        self.connections.get()
+    }
+
+    /// Gives a request its number.
+    pub(crate) fn enter(&self, waiting: Waiting) -> u64 {
+        let exchange = self.next.get();
+        self.next.set(exchange.wrapping_add(1));
+        self.waiting.borrow_mut().insert(exchange, waiting);
+        exchange
+    }
+
+    /// The channel of a request that is still waited for.
+    pub(crate) fn link_of(&self, exchange: u64) -> Option<u32> {
+        self.waiting.borrow().get(&exchange).map(|waiting| waiting.link)
+    }
+
+    /// Nobody waits for this one any more; says which channel has it.
+    pub(crate) fn leave(&self, exchange: u64) -> Option<u32> {
+        self.waiting.borrow_mut().remove(&exchange).map(|waiting| waiting.link)
+    }
+
+    /// Whether a channel still has something that is waited for.
+    pub(crate) fn owes(&self, link: u32) -> bool {
+        self.waiting.borrow().values().any(|waiting| waiting.link == link)
+    }
+
+    /// Keeps a refusal back.
+    pub(crate) fn delay(
+        &self,
+        connection: Weak<Connection>,
+        id: Id,
+        since: Instant,
+        delay: Duration,
+    ) -> Option<u64> {
+        let token = self.penalties.borrow_mut().add(connection, id, since, delay)?;
+        self.penalised.notify_one();
+        Some(token)
+    }
+
+    /// Passes on what the checker behind a channel says. `current`: whether that channel gets new requests.
+    pub(crate) fn reply(&self, door: &Rc<Door>, link: u32, current: bool, reply: Reply) {
+        let (exchange, news, last) = match reply {
+            Reply::Offers(offers) if current => return self.offer(&offers),
+            // Of a checker that goes; its successor has said or will say more.
+            Reply::Offers(_) => return,
+            Reply::Challenge { id, message, binding } => {
+                (id, News::Challenge(message, binding), false)
+            }
+            Reply::Ended { id, answer, user, last_words } => {
+                (id, News::Ended(answer, user, last_words), true)
+            }
+            Reply::Found { id, answer, users, count, more } => {
+                (id, News::Found(super::lookups::Part { answer, users, count, more }), !more)
+            }
+        };
+        let mut waiting = self.waiting.borrow_mut();
+        // A number that nobody waits for is nothing: it was given up, or its time was over.
+        let Some(entry) = waiting.get(&exchange).filter(|entry| entry.link == link) else { return };
+        let (connection, id) = (entry.connection.upgrade(), entry.id);
+        if last {
+            waiting.remove(&exchange);
+        }
+        drop(waiting);
+        if let Some(connection) = connection {
+            connection.hear(door, id, news);
+        }
+    }
+
+    /// A channel is gone: nobody knows what was asked there.
+    pub(crate) fn lose(&self, door: &Rc<Door>, link: u32) {
+        let lost: Vec<Waiting> = self
+            .waiting
+            .borrow_mut()
+            .extract_if(|_, waiting| waiting.link == link)
+            .map(|(_, waiting)| waiting)
+            .collect();
+        for Waiting { connection, id, .. } in lost {
+            if let Some(connection) = connection.upgrade() {
+                connection.hear(door, id, News::Ended(Answer::Unavailable, None, None));
+            }
+        }
+    }
+}
+
+/// Lets refusals out, for as long as there are any.
+pub(crate) async fn let_out(door: Rc<Door>) {
+    loop {
+        door.hall.penalised.notified().await;
+        while !door.hall.penalties.borrow().is_empty() {
+            tokio::time::sleep(BATCH).await;
+            let due = door.hall.penalties.borrow_mut().due(Instant::now());
+            for penalty in due {
+                if let Some(connection) = penalty.connection.upgrade() {
+                    connection.hear(&door, penalty.id, News::Penalty(penalty.token));
+                }
+            }
+        }
+    }
+}
