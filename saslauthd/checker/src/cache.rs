@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use credentials::{Parts, Tag, TagKey, Trouble, Verified};
 use ipc::config::{Cache as Settings, CacheMode};
-use protocol::Password;
+use protocol::{Name, Password};
 
 /// The cache of positive answers.
 pub(crate) struct Cache {
@@ -26,6 +26,9 @@ pub(crate) struct Cache {
 
 struct Remembered {
     tag: Tag,
+    /// Whose it is, for [`Cache::flush_users`].
+    user: Name,
+    realm: Name,
     made_ns: u64,
     serial: u64,
     used: bool,
@@ -107,7 +110,9 @@ impl Cache {
         }
         self.serial += 1;
         let tag = self.key.remember(proof, parts, password);
-        let entry = Remembered { tag, made_ns: now_ns, serial: self.serial, used: false };
+        let (user, realm) = (parts.user.clone(), parts.realm.clone());
+        let entry =
+            Remembered { tag, user, realm, made_ns: now_ns, serial: self.serial, used: false };
         self.entries.insert(place, entry);
         self.order.push_back((place, self.serial));
         // An entry that is made again and again leaves its old places behind.
@@ -123,6 +128,13 @@ impl Cache {
     pub(crate) fn flush(&mut self) {
         self.entries.clear();
         self.order.clear();
+    }
+
+    /// Forgets the entries of all users and realms that `goes` says so of, and says how many there were.
+    pub(crate) fn flush_users(&mut self, goes: impl Fn(&Name, &Name) -> bool) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| !goes(&entry.user, &entry.realm));
+        before - self.entries.len()
     }
 
     /// For the operator.
@@ -156,7 +168,6 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use credentials::{Generation, Scratch, Verdict, Verifier};
-    use protocol::Name;
 
     use super::*;
 

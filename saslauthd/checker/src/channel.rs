@@ -70,6 +70,11 @@ impl Channel {
         self.unsent.borrow_mut().reply(reply);
     }
 
+    /// Whether the listener has read enough for more than answers.
+    pub(crate) fn is_read(&self) -> bool {
+        self.unsent.borrow().as_bytes().len() <= MOST_UNSENT
+    }
+
     /// Sends what can be sent; the reading task sends the rest when the listener has read.
     pub(crate) fn flush(&self) {
         let mut unsent = self.unsent.borrow_mut();

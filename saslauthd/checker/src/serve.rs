@@ -90,6 +90,15 @@ impl Checker {
         let mut core = self.core.borrow_mut();
         let channels = self.channels.borrow();
         let mut touched = BTreeSet::new();
+        core.go_on_with_lists(|origin| {
+            channels.get(&origin).is_some_and(|channel| channel.is_read())
+        });
+        for (origin, reply) in core.replies() {
+            if let Some(channel) = channels.get(&origin) {
+                channel.reply(&reply);
+                touched.insert(origin);
+            }
+        }
         for (origin, answered) in core.answers() {
             if let Some(channel) = channels.get(&origin) {
                 channel.answer(answered);
@@ -135,6 +144,7 @@ impl Checker {
         let each = |message| self.core.borrow_mut().incoming(origin, message);
         let end = channel.read(each, || self.turn()).await;
         self.channels.borrow_mut().remove(&origin);
+        self.core.borrow_mut().closed(origin);
         match end {
             End::Closed => {}
             End::Malformed(what) => {
@@ -218,6 +228,8 @@ impl Checker {
         self.last.set(self.last.get().wrapping_add(1));
         let channel = Rc::new(Channel::new(descriptor)?);
         self.channels.borrow_mut().insert(origin, Rc::clone(&channel));
+        self.core.borrow_mut().opened(origin);
+        self.turn();
         spawn_local(Rc::clone(self).listen(origin, channel));
         Ok(())
     }

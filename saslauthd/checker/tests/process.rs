@@ -71,6 +71,7 @@ fn config(database: &std::path::Path) -> Checker {
         },
         cache: Cache { mode: CacheMode::Costly, seconds: 60, entries: 100 },
         log: Log { to: LogTo::Stderr, level: Level::Info, cyrus_lines: false, pid: 1 },
+        sasl: Sasl::default(),
         operator_uids: Vec::new(),
     }
 }

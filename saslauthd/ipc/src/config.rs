@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod sasl;
+
+pub use sasl::{Certificates, Mechanisms, Offered, Sasl, SaslSocket};
+
 /// The listener's whole task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -122,6 +126,8 @@ pub struct Checker {
     pub cache: Cache,
     /// What is logged.
     pub log: Log,
+    /// SASL mechanisms.
+    pub sasl: Sasl,
     /// Uids that may use the control socket besides root and the checker's own.
     pub operator_uids: Vec<u32>,
 }

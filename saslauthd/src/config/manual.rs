@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use super::limits::Limits;
+use super::sasl::Sasl;
 use super::sections::{Backend, Cache, Hashing, Listener, Log, Realm, Realms, Socket, Top};
 use super::setting::{Entry, Section};
 
@@ -32,6 +33,7 @@ fn parts() -> Vec<Part> {
         Part::of::<Hashing>("[hashing]"),
         Part::of::<Limits>("[limits]"),
         Part::of::<Cache>("[cache]"),
+        Part::of::<Sasl>("[sasl]"),
         Part::of::<Log>("[log]"),
     ]
 }

@@ -11,6 +11,7 @@ pub mod file;
 pub mod limits;
 pub mod manual;
 pub mod plan;
+pub mod sasl;
 pub mod sections;
 pub mod setting;
 pub mod values;
@@ -20,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 use complaint::{Complaints, Report};
 use limits::Limits;
+use sasl::Sasl;
 use sections::{Backend, Cache, Hashing, Listener, Log, Realm, Realms, Socket, Top};
 use setting::{At, Keys, Section, kind};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[cache]`.
     pub cache: Cache,
+    /// `[sasl]`.
+    pub sasl: Sasl,
     /// `[log]`.
     pub log: Log,
     /// What was wrong with the text so far; [`Self::plan`] adds its own and shows them all at once.
@@ -82,6 +86,7 @@ impl Config {
         read_section("hashing", &mut self.hashing, &mut keys);
         read_section("limits", &mut self.limits, &mut keys);
         read_section("cache", &mut self.cache, &mut keys);
+        read_section("sasl", &mut self.sasl, &mut keys);
         read_section("log", &mut self.log, &mut keys);
         self.sockets = read_sockets(&mut keys);
         self.backends = read_named("backend", &mut keys);

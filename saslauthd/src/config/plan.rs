@@ -143,8 +143,8 @@ impl Planner<'_> {
             operators: operators.as_ref().map(|(gid, _)| *gid),
             listener_user: top.listener_user.value.clone(),
             checker_user: top.checker_user.value.clone(),
+            checker: self.checker(operators.map(|(_, uids)| uids).unwrap_or_default(), &public),
             listener: self.listener(public),
-            checker: self.checker(operators.map(|(_, uids)| uids).unwrap_or_default()),
             run_dir,
             control,
             sockets,
@@ -257,7 +257,7 @@ impl Planner<'_> {
         }
     }
 
-    fn checker(&mut self, operator_uids: Vec<u32>) -> task::Checker {
+    fn checker(&mut self, operator_uids: Vec<u32>, sockets: &[task::Socket]) -> task::Checker {
         let chains = backends::Chains::of(self);
         let mapping = &self.config.mapping;
         task::Checker {
@@ -280,6 +280,7 @@ impl Planner<'_> {
             limits: self.limits(),
             cache: self.cache(),
             log: self.log(),
+            sasl: self.sasl(sockets),
             operator_uids,
         }
     }

@@ -3,6 +3,7 @@
 //! Runs in the parent. The doc comments here are what `--sample-config` and saslauthd.toml(5) print, so they
 //! speak to the administrator.
 
+use super::sasl::{Mechanism, Offer};
 use super::setting::{At, choices, settings};
 use super::values::{AbsolutePath, Account, Mode, Size, Time, Whole};
 
@@ -90,8 +91,8 @@ settings! {
         /// the client's version, as Dovecot 2.4, so that newer clients are offered channel binding; Exim before 4.99 and maddy
         /// before 0.9 then wait for ever. "auto": all is said when the client has said nothing for 150 ms, which suits each.
         handshake: Handshake = Handshake::Auto,
-        /// For "auth": how long a refusal waits on average, for guessers to wait as well. Half as long again and half a second
-        /// are added at most; some clients give the whole answer no more than 5 seconds. "0ms" answers at once.
+        /// For "auth": how long a refusal waits on average, for guessers to wait as well. A quarter of it and half a second are
+        /// added at most; some clients give the whole answer no more than 5 seconds. "0ms" answers at once.
         failure_delay: Time<0, 2_500> = Time(2_000),
         /// For "userdb": the user id that owns the mail of each user.
         userdb_uid: Option<At<Account>> = None,
@@ -102,6 +103,10 @@ settings! {
         userdb_home: Option<At<String>> = None,
         /// For "userdb": the users, besides root, whose programs may list all users and flush the cache.
         list_uids: Vec<At<Account>> = Vec::new(),
+        /// What is offered on an auth socket, instead of `mechanisms` of `[sasl]`.
+        mechanisms: Option<Offer> = None,
+        /// What may be used before TLS on an auth socket, instead of `before_tls` of `[sasl]`.
+        before_tls: Option<Vec<Mechanism>> = None,
     }
 }
 

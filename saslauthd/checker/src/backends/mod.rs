@@ -3,6 +3,7 @@
 //! Runs in the checker. All answer from memory or from a SQLite file within some microseconds, so the loop asks them
 //! inline. It trusts no file: one that can't be read is [`Lookup::Unavailable`], and why is kept for the operator.
 
+mod all;
 mod realms;
 
 use std::path::Path;
@@ -13,13 +14,14 @@ use accounts::{Found, Restrictions, UnixTime};
 use credentials::sasldb::Database;
 use credentials::shadow::{Rules, ShadowFile};
 use credentials::{
-    Argon2Settings, Entry, LongPasswords, Lookup, Policy, Scheme, Shape, Trouble, Verifier,
-    WeakSchemes,
+    Argon2Settings, Entry, LongPasswords, Lookup, Policy, Scheme, ScramHash, Shape, Trouble,
+    Verifier, WeakSchemes,
 };
 use ipc::config::{self, BackendKind, Hashing};
 use protocol::Name;
 
 use crate::mapping::Identity;
+pub(crate) use all::Place;
 pub(crate) use realms::{RealmUse, counted, shared_use};
 
 /// One backend, and how it has been.
@@ -179,13 +181,24 @@ impl Backend {
         service: &Name,
         wall: u64,
     ) -> (Lookup<Found>, Change) {
+        self.lookup_keys(identity, service, wall, None)
+    }
+
+    /// The same, with the keys for a SCRAM mechanism where they are stored beside a hash.
+    pub(crate) fn lookup_keys(
+        &mut self,
+        identity: &Identity,
+        service: &Name,
+        wall: u64,
+        wanted: Option<ScramHash>,
+    ) -> (Lookup<Found>, Change) {
         self.health.lookups += 1;
         if let Some(trouble) = self.rests() {
             self.health.failures += 1;
             return (Lookup::Unavailable(trouble), Change::Same);
         }
         let start = Instant::now();
-        let found = self.ask(identity, service, wall);
+        let found = self.ask(identity, service, wall, wanted);
         let took = start.elapsed();
         let change = match &found {
             Lookup::Unavailable(trouble) => {
@@ -212,7 +225,13 @@ impl Backend {
         self.health.trouble.clone()
     }
 
-    fn ask(&mut self, identity: &Identity, service: &Name, wall: u64) -> Lookup<Found> {
+    fn ask(
+        &mut self,
+        identity: &Identity,
+        service: &Name,
+        wall: u64,
+        wanted: Option<ScramHash>,
+    ) -> Lookup<Found> {
         let seconds = i64::try_from(wall).unwrap_or(i64::MAX);
         let (user, realm) = (identity.user.as_bytes(), identity.realm.as_bytes());
         match &mut self.kind {
@@ -225,7 +244,10 @@ impl Backend {
                 let realm = if realm.is_empty() { default_realm.as_bytes() } else { realm };
                 plain(file.lookup(user, realm))
             }
-            Kind::Sqlite { accounts, .. } => accounts.lookup(user, realm, UnixTime(seconds)),
+            Kind::Sqlite { accounts, .. } => match wanted {
+                None => accounts.lookup(user, realm, UnixTime(seconds)),
+                Some(hash) => accounts.lookup_keys(user, realm, UnixTime(seconds), hash),
+            },
             Kind::Query { query, .. } => {
                 let asked = Asked { user, realm, service: service.as_bytes() };
                 query.lookup(&asked, UnixTime(seconds))
@@ -290,6 +312,7 @@ fn plain(found: Lookup<Entry>) -> Lookup<Found> {
             entry,
             restrictions: Restrictions::default(),
             own: None,
+            keys: None,
             complaint: None,
         }),
         Lookup::NotFound => Lookup::NotFound,

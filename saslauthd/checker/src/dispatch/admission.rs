@@ -1,6 +1,6 @@
 //! Who may try a password now: the limiter's tokens, and the wait for those that others hold.
 
-use credentials::Entry;
+use credentials::{Entry, Generation};
 
 use super::Dispatcher;
 use super::login::Login;
@@ -28,18 +28,27 @@ impl Dispatcher {
 
     /// Gives the login back when there is no token.
     fn try_admit(&mut self, mut login: Box<Login>) -> Result<(), (Busy, Box<Login>)> {
-        let Some(password) = &login.password else { return Ok(()) };
+        let password = login.password.as_ref();
         let ask = Ask {
             user: login.user_tag,
             name: login.name_tag,
             source: login.believed(),
             peer_uid: login.peer.uid,
-            password: password.reveal(),
+            password: password.map_or(b"", |password| password.reveal()),
         };
-        match self.limiter.reserve(ask) {
+        let reserved = match password {
+            Some(_) => self.limiter.reserve(ask),
+            None => self.limiter.reserve_proof(ask),
+        };
+        let is_proof = password.is_none();
+        match reserved {
             Reserved::Taken(reservation) => {
                 login.reservation = Some(reservation);
-                self.walk(login);
+                if is_proof {
+                    self.prove(login)
+                } else {
+                    self.walk(login)
+                }
                 Ok(())
             }
             Reserved::Throttled(busy) => Err((busy, login)),
@@ -53,14 +62,28 @@ impl Dispatcher {
         backend: usize,
         found: &Entry,
     ) -> Result<(), Busy> {
+        if found.verifier.is_stand_in() {
+            return Ok(());
+        }
+        self.charge_record(login, backend, found.generation)
+    }
+
+    /// The same by what is known of its record.
+    pub(super) fn charge_record(
+        &mut self,
+        login: &mut Login,
+        backend: usize,
+        generation: Generation,
+    ) -> Result<(), Busy> {
         let has_aliases = self.backends.get(backend).is_some_and(Backend::has_aliases);
-        let counts = has_aliases && !found.verifier.is_stand_in();
-        let Some(tokens) = login.reservation.as_mut().filter(|_| counts) else { return Ok(()) };
+        let Some(tokens) = login.reservation.as_mut().filter(|_| has_aliases) else {
+            return Ok(());
+        };
         if !login.held {
-            return self.limiter.charge_account(tokens, &found.generation.0);
+            return self.limiter.charge_account(tokens, &generation.0);
         }
         tokens.charged().for_each(|busy| self.waiting.release(busy));
-        let charged = self.limiter.charge_account(tokens, &found.generation.0);
+        let charged = self.limiter.charge_account(tokens, &generation.0);
         self.waiting.hold(tokens);
         charged
     }

@@ -56,7 +56,7 @@ impl Dispatcher {
 
     /// Compares with what a backend has: by memory, in the loop, or in the pool.
     fn found(&mut self, mut login: Box<Login>, backend: usize, found: Found) -> Step {
-        let Found { entry, restrictions, own, complaint } = found;
+        let Found { entry, restrictions, own, complaint, keys: _ } = found;
         if let Some(complaint) = complaint {
             let level = if entry.standing.is_ok() { Level::Warning } else { Level::Error };
             self.log.say(level, format_args!("{complaint}"));
@@ -202,6 +202,9 @@ impl Dispatcher {
         verifier: Option<Verifier>,
     ) {
         login.backend = Some(asked.backend);
+        if let Err(outcome) = self.authorise(&mut login) {
+            return self.finish(login, outcome);
+        }
         let now = (self.clock)();
         if let Some(verifier) = &verifier {
             login.scheme = Some(verifier.scheme());

@@ -5,9 +5,10 @@ use credentials::{Generation, Reason, Scheme};
 use ipc::requests::{Peer, Source, Verify};
 use protocol::{Name, Password};
 
+use super::exchange::Sasl;
 use crate::backends::Backend;
 use crate::limiter::Reservation;
-use crate::log::{CacheUse, Event, Outcome};
+use crate::log::{CacheUse, Event, Exchanged, Outcome};
 use crate::mapping::Identity;
 
 /// The channel that a login came by, and its answer goes to.
@@ -54,6 +55,10 @@ pub(super) struct Login {
     pub(super) scheme: Option<Scheme>,
     pub(super) cache: CacheUse,
     pub(super) throttled: Option<&'static str>,
+    /// Of one that came by a SASL exchange.
+    pub(super) sasl: Option<Box<Sasl>>,
+    /// Whether its next challenge may have taken a derivation of keys.
+    pub(super) slow_to_challenge: bool,
 }
 
 /// What kept a login from an answer.
@@ -77,16 +82,32 @@ pub(super) struct Asked {
 impl Login {
     /// A request that was just read, with its names as they came.
     pub(super) fn new(origin: Origin, request: Verify, serial: u64, started_ns: u64) -> Box<Self> {
+        let Verify { id, peer, source, service, .. } = request;
+        let mut login = Self::bare(origin, id, peer, source, service);
+        login.password = Some(request.password);
+        login.identity = Identity { user: request.login, realm: request.realm };
+        (login.serial, login.started_ns) = (serial, started_ns);
+        login
+    }
+
+    /// One of whom nothing else is known yet.
+    pub(super) fn bare(
+        origin: Origin,
+        id: u64,
+        peer: Peer,
+        source: Source,
+        service: Name,
+    ) -> Box<Self> {
         Box::new(Self {
             origin,
-            id: request.id,
-            peer: request.peer,
-            source: request.source,
-            service: request.service,
-            password: Some(request.password),
-            identity: Identity { user: request.login, realm: request.realm },
-            serial,
-            started_ns,
+            id,
+            peer,
+            source,
+            service,
+            password: None,
+            identity: Identity { user: Name::default(), realm: Name::default() },
+            serial: 0,
+            started_ns: 0,
             user_tag: 0,
             name_tag: 0,
             reservation: None,
@@ -103,6 +124,8 @@ impl Login {
             scheme: None,
             cache: CacheUse::Off,
             throttled: None,
+            sasl: None,
+            slow_to_challenge: false,
         })
     }
 
@@ -131,11 +154,20 @@ impl Login {
         decided: Option<&'a Backend>,
         spoke: Option<&'a Backend>,
     ) -> Event<'a> {
+        let sasl = self.sasl.as_deref();
+        let acting = sasl.and_then(|sasl| sasl.acting.as_ref());
+        let identity = acting.unwrap_or(&self.identity);
+        let exchanged = sasl.map(|sasl| Exchanged {
+            mechanism: sasl.mechanism.as_str(),
+            transport: sasl.transport,
+            authid: acting.map(|_| &self.identity.user),
+            authzid: sasl.authzid.as_ref().filter(|_| acting.is_none()),
+        });
         Event {
             id: (process, self.serial),
             outcome,
-            user: &self.identity.user,
-            realm: &self.identity.realm,
+            user: &identity.user,
+            realm: &identity.realm,
             service: &self.service,
             backend: decided.map(Backend::name),
             mechanism: spoke.map(|backend| (backend.name(), backend.kind())),
@@ -145,6 +177,7 @@ impl Login {
             source: self.source,
             throttled: self.throttled,
             micros,
+            exchanged,
         }
     }
 }

@@ -7,18 +7,24 @@
 
 mod admission;
 mod chain;
+mod exchange;
 mod login;
+mod material;
+mod offers;
 mod parked;
+mod proof;
 mod renewal;
 mod report;
+mod search;
 mod upkeep;
 mod waiting;
 
 use std::collections::HashMap;
 
 use credentials::names::Preparation;
-use credentials::{Scratch, Trouble};
-use ipc::config::{self, Level, Mapping};
+use credentials::{Reason, Scratch, Trouble};
+use ipc::config::{self, Level, Mapping, Sasl};
+use ipc::exchange::Reply;
 use ipc::requests::{Answered, Fault, Incoming, Unreadable, Verify};
 use protocol::{Answer, Name};
 
@@ -30,10 +36,14 @@ use crate::mapping::{Identity, identity};
 use crate::pool::{Done, Pool};
 use crate::writer::Writer;
 
+use exchange::Exchanges;
 use login::Login;
 pub(crate) use login::Origin;
-use parked::{Parked, floor_ns};
+use material::Derived;
+use offers::Offers;
+use parked::{Form, Parked, floor_ns};
 use renewal::Renewals;
+use search::Lists;
 use waiting::Waiting;
 
 /// What the clocks say.
@@ -93,6 +103,14 @@ pub(crate) struct Dispatcher {
     parked: Parked,
     renewals: Renewals,
     answers: Vec<(Origin, Answered)>,
+    replies: Vec<(Origin, Reply)>,
+    sasl: Sasl,
+    /// Who may act for others.
+    masters: Vec<Identity>,
+    exchanges: Exchanges,
+    derived: Derived,
+    offers: Offers,
+    lists: Lists,
     totals: Totals,
     upkeep_ns: u64,
 }
@@ -138,13 +156,20 @@ impl Dispatcher {
             rule: config.mapping.rule,
             default_realm: String::from_utf8_lossy(default_realm.as_bytes()).into_owned(),
         };
+        let master = |login: &String| {
+            let login = Name::new(login.as_bytes()).ok()?;
+            identity(&mapping, names, &login, &Name::default())
+        };
+        let masters = config.sasl.masters.iter().filter_map(master).collect();
         let mut dispatcher = Self {
+            masters,
             mapping,
             names,
             wait_ns: u64::from(config.hashing.wait_ms) * 1_000_000,
             realms,
             chains,
             backends: parts.backends,
+            derived: Derived::new(parts.limiter.secret()),
             limiter: parts.limiter,
             cache: parts.cache,
             pool: parts.pool,
@@ -157,12 +182,19 @@ impl Dispatcher {
             waiting: Waiting::default(),
             released: Vec::new(),
             parked: Parked::default(),
-            renewals: Renewals::new(parts.writer, &config.hashing),
+            renewals: Renewals::new(parts.writer, &config.hashing, config.sasl.derive.set()),
             answers: Vec::new(),
+            replies: Vec::new(),
+            exchanges: Exchanges::default(),
+            offers: Offers::default(),
+            lists: Lists::default(),
+            sasl: parts.config.sasl,
             totals: Totals::default(),
             upkeep_ns: 0,
         };
-        dispatcher.upkeep((dispatcher.clock)());
+        let now = (dispatcher.clock)();
+        dispatcher.upkeep(now);
+        dispatcher.refresh_offers(now);
         Ok(dispatcher)
     }
 
@@ -171,7 +203,10 @@ impl Dispatcher {
         match message {
             Incoming::Verify(request) => self.verify(origin, request),
             Incoming::Unreadable(unreadable) => self.unreadable(unreadable),
-            Incoming::Begin(_) | Incoming::Respond(_) | Incoming::Cancel(_) | Incoming::Find(_) => {}
+            Incoming::Begin(begin) => self.begin(origin, begin),
+            Incoming::Respond(respond) => self.respond(origin, respond),
+            Incoming::Cancel(id) => self.cancel(origin, id),
+            Incoming::Find(find) => self.find(origin, find),
         }
     }
 
@@ -186,6 +221,11 @@ impl Dispatcher {
     /// Answers that are ready, each with the channel that it goes to.
     pub(crate) fn answers(&mut self) -> std::vec::Drain<'_, (Origin, Answered)> {
         self.answers.drain(..)
+    }
+
+    /// What there is to say of exchanges and searches, each with the channel that it goes to.
+    pub(crate) fn replies(&mut self) -> std::vec::Drain<'_, (Origin, Reply)> {
+        self.replies.drain(..)
     }
 
     /// The pool, for the loop to wait on.
@@ -216,23 +256,29 @@ impl Dispatcher {
         self.limiter.at(now.boot_ns);
         self.serial += 1;
         let mut login = Login::new(origin, request, self.serial, now.boot_ns);
-        let raw = &login.identity;
-        match identity(&self.mapping, self.names, &raw.user, &raw.realm) {
-            None => {
-                login.user_tag = self.limiter.user(raw.user.as_bytes(), raw.realm.as_bytes());
-                let reason = credentials::Reason::NameNotAllowed.as_str();
-                self.finish(login, Outcome::Refuse(reason));
-            }
-            Some(identity) => {
-                login.identity = identity;
-                login.chain = self.chain_of(&login.identity.realm);
-                login.user_tag = self.tag(&login.identity, login.chain);
-                let Identity { user, realm } = &login.identity;
-                login.name_tag = self.limiter.name(user.as_bytes(), realm.as_bytes());
-                self.admit(login);
-            }
+        if self.place(&mut login) {
+            self.admit(login);
+        } else {
+            self.finish(login, Outcome::Refuse(Reason::NameNotAllowed.as_str()));
         }
         self.wake();
+    }
+
+    /// Prepares and maps the names of a login as they came, and finds its chain and what it is counted by. `false`
+    /// when they can't be names here.
+    fn place(&mut self, login: &mut Login) -> bool {
+        let raw = &login.identity;
+        let Some(identity) = identity(&self.mapping, self.names, &raw.user, &raw.realm) else {
+            login.user_tag = self.limiter.user(raw.user.as_bytes(), raw.realm.as_bytes());
+            login.refused = Some(Reason::NameNotAllowed);
+            return false;
+        };
+        login.identity = identity;
+        login.chain = self.chain_of(&login.identity.realm);
+        login.user_tag = self.tag(&login.identity, login.chain);
+        let Identity { user, realm } = &login.identity;
+        login.name_tag = self.limiter.name(user.as_bytes(), realm.as_bytes());
+        true
     }
 
     fn chain_of(&self, realm: &Name) -> usize {
@@ -278,10 +324,11 @@ impl Dispatcher {
             let event = login.event(self.process, outcome, micros, backend, backend.or(last));
             self.log.login(&event);
         }
-        self.answer(&login, outcome, now);
+        self.answer(login, outcome, now);
     }
 
-    fn answer(&mut self, login: &Login, outcome: Outcome, now: Moment) {
+    fn answer(&mut self, login: Box<Login>, outcome: Outcome, now: Moment) {
+        let (origin, id, serial) = (login.origin, login.id, login.serial);
         let answer = match outcome {
             Outcome::Accept => {
                 self.totals.accepted += 1;
@@ -294,13 +341,37 @@ impl Dispatcher {
             Outcome::Refuse(_) => {
                 self.totals.refused += 1;
                 let due = login.started_ns.saturating_add(floor_ns(login.user_tag));
-                if due > now.boot_ns && self.parked.add(due, login.origin, login.id) {
+                let form = if login.sasl.is_some() { Form::Ended(serial) } else { Form::Login };
+                if due > now.boot_ns && self.parked.add(due, origin, id, form) {
                     return;
                 }
                 Answer::Refuse
             }
         };
-        self.answers.push((login.origin, Answered { id: login.id, answer }));
+        let Some(sasl) = login.sasl else {
+            return self.answers.push((origin, Answered { id, answer }));
+        };
+        let identity = sasl.acting.as_ref().unwrap_or(&login.identity);
+        let user = (answer == Answer::Accept).then(|| self.one_name(identity));
+        let last_words = sasl.last_words.filter(|_| answer == Answer::Accept);
+        if self.exchanges.end(origin, id, serial) {
+            self.replies.push((origin, Reply::Ended { id, answer, user, last_words }));
+        }
+    }
+
+    /// A refusal that has waited long enough, or a challenge.
+    fn release(&mut self, origin: Origin, id: u64, form: Form) {
+        let answer = Answer::Refuse;
+        match form {
+            Form::Login => self.answers.push((origin, Answered { id, answer })),
+            Form::Challenge(serial) => self.break_silence(origin, id, serial),
+            Form::Ended(serial) => {
+                if self.exchanges.end(origin, id, serial) {
+                    let reply = Reply::Ended { id, answer, user: None, last_words: None };
+                    self.replies.push((origin, reply));
+                }
+            }
+        }
     }
 
     /// A request that the listener refused by itself.

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use accounts::{AccountId, Own, UnixTime};
-use credentials::{Argon2Settings, Generation, Verifier, needs_upgrade};
+use accounts::{AccountId, Own, SCRAM_HASHES, UnixTime};
+use credentials::{Argon2Settings, Generation, ScramHash, Verifier, needs_upgrade};
 use ipc::config::Hashing;
 use protocol::Password;
+use protocol::mechanism::{Mechanism, MechanismSet};
 
 use super::login::Asked;
 use crate::backends::argon2;
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) struct Renewals {
     writer: Writer,
     settings: Option<Argon2Settings>,
+    /// SCRAM mechanisms that every account should have keys for.
+    derive: Vec<ScramHash>,
     making: HashMap<u64, Record>,
     notes: HashMap<(usize, AccountId), UnixTime>,
 }
@@ -38,12 +41,20 @@ struct Record {
 }
 
 impl Renewals {
-    pub(super) fn new(writer: Writer, hashing: &Hashing) -> Self {
+    pub(super) fn new(writer: Writer, hashing: &Hashing, set: MechanismSet) -> Self {
         let settings = hashing.upgrade.then(|| argon2(hashing));
-        Self { writer, settings, making: HashMap::new(), notes: HashMap::new() }
+        let derive = [
+            (Mechanism::ScramSha1, ScramHash::Sha1),
+            (Mechanism::ScramSha256, ScramHash::Sha256),
+            (Mechanism::ScramSha512, ScramHash::Sha512),
+        ];
+        let derive = derive.into_iter().filter(|(mechanism, _)| set.contains(*mechanism));
+        let derive = derive.map(|(_, hash)| hash).collect();
+        Self { writer, settings, derive, making: HashMap::new(), notes: HashMap::new() }
     }
 
-    /// The job that makes a new hash, when the record's scheme is older than that of new ones.
+    /// The job that makes a new hash, when the record's scheme is older than that of new ones, and keys for SCRAM that
+    /// are missing. A new hash ends older keys, so that those are made with it.
     pub(super) fn wanted(
         &mut self,
         ticket: u64,
@@ -52,14 +63,22 @@ impl Renewals {
         verifier: &Verifier,
         password: Password,
     ) -> Option<Job> {
-        let settings = self.settings?;
+        let settings = self.settings.filter(|settings| needs_upgrade(verifier, settings));
+        let is_new = settings.is_some();
+        let hashes: Vec<ScramHash> = SCRAM_HASHES
+            .into_iter()
+            .filter(|hash| match self.derive.contains(hash) {
+                true => is_new || !own.has_scram(*hash),
+                false => is_new && own.has_scram(*hash),
+            })
+            .collect();
         let record =
             Record { backend: asked.backend, account: own.account, seen: asked.generation };
         let under_way = self
             .making
             .values()
             .any(|other| (other.backend, other.account) == (record.backend, record.account));
-        let is_due = needs_upgrade(verifier, &settings) && verifier.compares_all_of(&password);
+        let is_due = (is_new || !hashes.is_empty()) && verifier.compares_all_of(&password);
         if under_way || self.making.len() >= MOST_RENEWALS || !is_due {
             return None;
         }
@@ -67,7 +86,7 @@ impl Renewals {
         Some(Job {
             ticket,
             lane: Lane::Renewals,
-            work: Work::Renew(settings),
+            work: Work::Renew(settings, hashes),
             password,
             deadline: Instant::now() + PATIENCE,
         })

@@ -1,8 +1,6 @@
 //! What time brings: refusals that are due, waits that end, and upkeep.
 
 use ipc::config::Level;
-use ipc::requests::Answered;
-use protocol::Answer;
 
 use super::{Dispatcher, Moment};
 use crate::backends::Change;
@@ -12,7 +10,14 @@ impl Dispatcher {
     /// When [`Self::due`] wants to be called at the latest.
     pub(crate) fn next_due(&self) -> u64 {
         let expiry = self.waiting.oldest().map(|started| started.saturating_add(self.wait_ns));
-        let next = [self.parked.next(), expiry, Some(self.upkeep_ns)];
+        let next = [
+            self.parked.next(),
+            expiry,
+            Some(self.upkeep_ns),
+            Some(self.offers.next()),
+            self.exchanges.next(),
+            self.lists.next(),
+        ];
         next.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
@@ -20,8 +25,12 @@ impl Dispatcher {
     pub(crate) fn due(&mut self) {
         let now = (self.clock)();
         self.limiter.at(now.boot_ns);
-        while let Some((origin, id)) = self.parked.pop(now.boot_ns) {
-            self.answers.push((origin, Answered { id, answer: Answer::Refuse }));
+        while let Some((origin, id, form)) = self.parked.pop(now.boot_ns) {
+            self.release(origin, id, form);
+        }
+        self.sweep(now);
+        if now.boot_ns >= self.offers.next() {
+            self.refresh_offers(now);
         }
         if let Some(latest) = now.boot_ns.checked_sub(self.wait_ns) {
             while let Some(login) = self.waiting.expired(latest) {

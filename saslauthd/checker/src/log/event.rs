@@ -1,12 +1,14 @@
 //! The event of one request, its fields in their fixed order.
 //!
 //! `login id=… outcome=… reason=… user="…" realm="…" service="…" backend=… scheme=… cache=… peer_uid=… peer_pid=…
-//! rip=… rip_source=… throttled=… ms=…`. What a client sent stands in quotes; everything behind the quotes is
+//! rip=… rip_source=… throttled=… ms=…`. A SASL exchange has `authid="…"` and `authzid="…"` behind the service where they
+//! are not the user, and `mech=… transport=…` behind the cache. What a client sent stands in quotes; everything behind the quotes is
 //! ours, so a log reader that matches from the start can be steered by no name.
 
 use std::fmt;
 
 use credentials::Scheme;
+use ipc::exchange::Transport;
 use ipc::requests::{Peer, Source};
 use protocol::{Name, Quoted};
 
@@ -32,6 +34,19 @@ pub(crate) enum CacheUse {
     Miss,
     /// It was not asked.
     Off,
+}
+
+/// What a log may hold of a SASL exchange besides.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchanged<'a> {
+    /// The mechanism's name.
+    pub(crate) mechanism: &'static str,
+    /// Whether passwords were safe on the way.
+    pub(crate) transport: Transport,
+    /// Whose password it was, of one who acts for the user.
+    pub(crate) authid: Option<&'a Name>,
+    /// Whom the client wanted to be, as it said it, where that came to nothing.
+    pub(crate) authzid: Option<&'a Name>,
 }
 
 /// Everything about one request that a log may hold.
@@ -62,6 +77,8 @@ pub(crate) struct Event<'a> {
     pub(crate) throttled: Option<&'static str>,
     /// Microseconds from arrival to decision.
     pub(crate) micros: u64,
+    /// Of a SASL exchange.
+    pub(crate) exchanged: Option<Exchanged<'a>>,
 }
 
 impl Event<'_> {
@@ -117,6 +134,12 @@ impl fmt::Display for Event<'_> {
             "login id={:08x}-{:x} outcome={outcome} reason={reason} user={} realm={} service={}",
             self.id.0, self.id.1, self.user, self.realm, self.service
         )?;
+        if let Some(authid) = self.exchanged.and_then(|sasl| sasl.authid) {
+            write!(f, " authid={authid}")?;
+        }
+        if let Some(authzid) = self.exchanged.and_then(|sasl| sasl.authzid) {
+            write!(f, " authzid={authzid}")?;
+        }
         let cache = match self.cache {
             CacheUse::Hit => "hit",
             CacheUse::Miss => "miss",
@@ -124,6 +147,10 @@ impl fmt::Display for Event<'_> {
         };
         let scheme = self.scheme.map_or("-", Scheme::as_str);
         write!(f, " backend={} scheme={scheme} cache={cache}", self.backend.unwrap_or("-"))?;
+        if let Some(Exchanged { mechanism, transport, .. }) = self.exchanged {
+            let transport = if transport == Transport::Tls { "tls" } else { "clear" };
+            write!(f, " mech={mechanism} transport={transport}")?;
+        }
         write!(f, " peer_uid={} peer_pid={}", self.peer.uid, self.peer.pid)?;
         let source = match self.source {
             Source::Absent => "none",

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ipc::config::{Level, Log as Settings, LogTo};
 
-pub(crate) use event::{CacheUse, Event, Outcome};
+pub(crate) use event::{CacheUse, Event, Exchanged, Outcome};
 use feeder::{Feeder, Sink};
 use lines::Lines;
 

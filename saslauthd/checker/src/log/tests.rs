@@ -34,6 +34,7 @@ fn event<'a>(user: &'a Name, other: &'a Name, outcome: Outcome) -> Event<'a> {
         source: Source::Stated(address),
         throttled: None,
         micros: 41_200,
+        exchanged: None,
     }
 }
 

@@ -13,7 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use accounts::Secrets;
-use credentials::{Argon2Settings, Scratch, Trouble, Verdict, Verifier};
+use credentials::{
+    Argon2Settings, ScramHash, ScramKeys, Scratch, Trouble, Verdict, Verifier, new_hash,
+};
 use protocol::Password;
 use tokio::sync::Notify;
 
@@ -24,8 +26,8 @@ use queue::Queue;
 pub(crate) enum Work {
     /// Compare with a stored secret.
     Compare(Verifier),
-    /// Make new secrets of the same password.
-    Renew(Argon2Settings),
+    /// Make new secrets of the same password: a hash where there are settings for one, and keys for SCRAM.
+    Renew(Option<Argon2Settings>, Vec<ScramHash>),
 }
 
 /// One piece of work.
@@ -67,7 +69,7 @@ impl Job {
     fn kib(&self) -> u64 {
         match &self.work {
             Work::Compare(verifier) => verifier.cost().memory_kib,
-            Work::Renew(settings) => u64::from(settings.memory_kib),
+            Work::Renew(settings, _) => settings.map_or(0, |new| u64::from(new.memory_kib)),
         }
     }
 }
@@ -206,7 +208,7 @@ fn run(job: Job, scratch: &mut Scratch) -> Done {
     let Job { ticket, work, password, .. } = job;
     let end = match work {
         Work::Compare(verifier) => End::Compared(verifier.compare(&password, scratch), verifier),
-        Work::Renew(settings) => match renew(&password, &settings, scratch) {
+        Work::Renew(settings, hashes) => match renew(&password, settings, &hashes, scratch) {
             Ok(secrets) => End::Renewed(Box::new(secrets)),
             Err(trouble) => End::Failed(trouble),
         },
@@ -214,23 +216,25 @@ fn run(job: Job, scratch: &mut Scratch) -> Done {
     Done { ticket, password, end }
 }
 
-/// argon2id for plaintext logins, and keys for both SCRAM mechanisms.
+/// argon2id for plaintext logins, and keys for SCRAM mechanisms.
 fn renew(
     password: &Password,
-    settings: &Argon2Settings,
+    settings: Option<Argon2Settings>,
+    hashes: &[ScramHash],
     scratch: &mut Scratch,
 ) -> Result<Secrets, Trouble> {
-    use credentials::{ScramHash, ScramKeys, new_hash};
-    let refused = |why: accounts::Refusal| Trouble::new(format!("a new hash: {why}"));
-    let hash = new_hash(password, settings, scratch)?;
-    let hash = accounts::StoredHash::new(&hash).map_err(refused)?;
-    Secrets::of(hash)
-        .with_scram(ScramKeys::new(ScramHash::Sha1, password)?)
-        .and_then(|secrets| match ScramKeys::new(ScramHash::Sha256, password) {
-            Ok(keys) => secrets.with_scram(keys),
-            Err(_) => Ok(secrets),
-        })
-        .map_err(refused)
+    let refused = |why: accounts::Refusal| Trouble::new(format!("new secrets: {why}"));
+    let mut secrets = match settings {
+        None => Secrets::default(),
+        Some(settings) => {
+            let hash = new_hash(password, &settings, scratch)?;
+            Secrets::of(accounts::StoredHash::new(&hash).map_err(refused)?)
+        }
+    };
+    for hash in hashes {
+        secrets = secrets.with_scram(ScramKeys::new(*hash, password)?).map_err(refused)?;
+    }
+    Ok(secrets)
 }
 
 fn failed(job: Job, why: &str) -> Done {
@@ -308,13 +312,19 @@ mod tests {
     fn new_secrets_are_of_the_same_password() {
         let pool = Pool::start(1, 1024, 100).unwrap();
         let settings = Argon2Settings { memory_kib: 64, iterations: 1, lanes: 1 };
-        pool.submit(job(1, Lane::Renewals, Work::Renew(settings), Duration::from_secs(60)));
+        pool.submit(job(
+            1,
+            Lane::Renewals,
+            Work::Renew(Some(settings), vec![ScramHash::Sha256]),
+            Duration::from_secs(60),
+        ));
         let done = all(&pool, 1).remove(0);
         let End::Renewed(secrets) = done.end else { panic!("no secrets") };
         let hash = secrets.password().unwrap().reveal();
         let verifier = Verifier::parse(hash.as_bytes(), &Policy::default()).ok().unwrap();
         let verdict = verifier.compare(&done.password, &mut Scratch::new());
         assert!(matches!(verdict, Verdict::Accept(_)));
-        assert!(secrets.scram_sha_1().is_some() && secrets.scram_sha_256().is_some());
+        assert!(secrets.scram(ScramHash::Sha256).is_some());
+        assert!(secrets.scram(ScramHash::Sha1).is_none());
     }
 }

@@ -142,7 +142,13 @@ mod tests {
     fn job(ticket: u64, lane: Lane, kib: u32) -> Job {
         let settings = Argon2Settings { memory_kib: kib, iterations: 1, lanes: 1 };
         let password = Password::new(b"x").unwrap();
-        Job { ticket, lane, work: Work::Renew(settings), password, deadline: Instant::now() }
+        Job {
+            ticket,
+            lane,
+            work: Work::Renew(Some(settings), Vec::new()),
+            password,
+            deadline: Instant::now(),
+        }
     }
 
     fn tickets(queue: &mut Queue) -> Vec<u64> {

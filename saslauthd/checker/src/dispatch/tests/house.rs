@@ -14,6 +14,7 @@ use accounts::{
 };
 use credentials::{Argon2Settings, Scratch, new_hash};
 use ipc::config::*;
+use ipc::exchange::Reply;
 use ipc::requests::{Answered, Peer, Source, Verify};
 use protocol::{Address, Answer, Name, Password};
 
@@ -89,6 +90,7 @@ pub(super) fn config(backends: Vec<Backend>) -> Checker {
         limits: limits::limits(),
         cache: Cache { mode: CacheMode::Off, seconds: 300, entries: 100 },
         log: Log { to: LogTo::Stderr, level: Level::Debug, cyrus_lines: true, pid: 1 },
+        sasl: Sasl::default(),
         operator_uids: Vec::new(),
     }
 }
@@ -98,6 +100,7 @@ pub(super) struct House {
     pub(super) clock: Rc<Cell<Moment>>,
     log: File,
     next: u64,
+    offers: Vec<Reply>,
 }
 
 impl House {
@@ -128,7 +131,7 @@ impl House {
             }),
             config,
         };
-        Ok(Self { core: Dispatcher::new(parts)?, clock, log, next: 0 })
+        Ok(Self { core: Dispatcher::new(parts)?, clock, log, next: 0, offers: Vec::new() })
     }
 
     pub(super) fn pass(&self, ns: u64) {
@@ -187,6 +190,25 @@ impl House {
         let answers = self.settle();
         assert_eq!(answers.len(), 1);
         answers[&id]
+    }
+
+    /// Hands in what a listener says, and lets time pass until all is answered.
+    pub(super) fn say(&mut self, message: ipc::requests::Incoming) -> Vec<Reply> {
+        self.core.incoming(Origin(0), message);
+        assert!(self.settle().is_empty());
+        while self.core.lists_wait() {
+            self.core.go_on_with_lists(|_| true);
+        }
+        let replies = self.core.replies().map(|(_, reply)| reply);
+        let (offers, replies) = replies.partition(|reply| matches!(reply, Reply::Offers(_)));
+        self.offers.extend::<Vec<_>>(offers);
+        replies
+    }
+
+    /// Offers that were told since this was asked last.
+    pub(super) fn offers(&mut self) -> Vec<Reply> {
+        let replies = self.core.replies().map(|(_, reply)| reply);
+        std::mem::take(&mut self.offers).into_iter().chain(replies).collect()
     }
 
     /// Everything logged so far.

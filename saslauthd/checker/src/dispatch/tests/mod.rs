@@ -2,6 +2,9 @@
 
 mod answers;
 mod attacks;
+mod client;
+mod exchanges;
 mod house;
 mod overload;
 mod remembering;
+mod searches;

@@ -1,6 +1,6 @@
 //! The cache, newer hashes, and notes of use.
 
-use accounts::{AccountName, Edit, Secrets, StoredHash};
+use accounts::{AccountName, Edit, SCRAM_HASHES, Secrets, StoredHash};
 use ipc::config::{CacheMode, Checker};
 use protocol::Answer;
 
@@ -95,6 +95,7 @@ fn an_older_scheme_is_replaced_after_a_success_and_never_after_a_failure() {
     );
     let mut config = config(vec![backend]);
     config.hashing.upgrade = true;
+    config.sasl.derive = ipc::config::Mechanisms::of_names(["SCRAM-SHA-256", "SCRAM-SHA-512"]);
     let mut house = House::new(config);
     let fresh = files.store("db").show(&AccountName::new("new", "").unwrap()).unwrap();
     let fresh = fresh.secrets.password().unwrap().reveal().to_owned();
@@ -116,11 +117,18 @@ fn an_older_scheme_is_replaced_after_a_success_and_never_after_a_failure() {
     assert!(
         alice.secrets.password().unwrap().reveal().starts_with("$argon2id$v=19$m=256,t=1,p=1$")
     );
-    assert!(alice.secrets.scram_sha_1().is_some() && alice.secrets.scram_sha_256().is_some());
+    for (hash, has) in SCRAM_HASHES.into_iter().zip([false, true, true]) {
+        assert_eq!(alice.secrets.scram(hash).is_some(), has, "{hash:?}");
+    }
     assert_eq!(alice.last_used, Some(accounts::UnixTime(NOW.wall_s as i64)));
     assert_eq!(show("bob").secrets.password().unwrap().reveal(), "{PLAIN}ink");
     assert_eq!(show("bob").last_used, None);
     assert_eq!(show("new").secrets.password().unwrap().reveal(), fresh);
+    for (user, has) in [("new", true), ("bob", false)] {
+        let secrets = show(user).secrets;
+        assert_eq!(secrets.scram(SCRAM_HASHES[1]).is_some(), has, "{user}");
+        assert_eq!(secrets.scram(SCRAM_HASHES[2]).is_some(), has, "{user}");
+    }
     let backend = files.sqlite("db", &[]);
     let mut house = House::new(super::house::config(vec![backend]));
     assert_eq!(house.ask(&login("alice", "pencil")), Answer::Accept);
