@@ -2,6 +2,8 @@
 //!
 //! A surplus word is never repeated in a complaint: it may be a password that somebody thought belongs there.
 
+mod access_map;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use lexopt::Arg;
 use protocol::Address;
 use protocol::control::{Login, Request, Reset};
 
+use crate::access_map::Task as AccessTask;
 use crate::failure::Failure;
 use crate::help::{self, CHOICES, COMMANDS, Command, Value};
 use crate::secret::Secret;
@@ -27,6 +30,7 @@ pub(crate) enum Task {
     Accounts(Place, Action),
     Test(Test),
     Ask(Ask),
+    Access(AccessTask),
 }
 
 /// The store of accounts.
@@ -203,6 +207,7 @@ impl Reader<'_> {
                 request: self.request(operands)?,
                 form: self.form(),
             }),
+            _ if words.starts_with("access ") => Task::Access(self.access(operands)?),
             _ => Task::Accounts(self.place()?, self.action(operands)?),
         })
     }

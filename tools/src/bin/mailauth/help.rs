@@ -102,6 +102,24 @@ pub(crate) const COMMANDS: &[Command] = &[
         "forget failed logins",
     ),
     command("cache flush", "", &["control"], "forget remembered successes"),
+    command("access check", "FILE", &[], "show every mistake of an access map"),
+    command(
+        "access explain",
+        "FILE [FACT=VALUE …]",
+        &[
+            "cert",
+            "client",
+            "ruleset",
+            "generation",
+            "features",
+            "local-domains",
+            "relay-domains",
+            "trusted-mechanisms",
+        ],
+        "show how an access map decides about a session",
+    ),
+    command("access key", "PEM", &["json"], "print the map keys of a certificate"),
+    command("access decide", "[CASES]", &["map", "generation"], "decide cases given as JSON lines"),
 ];
 
 /// In the order of the help.
@@ -141,6 +159,19 @@ pub(crate) const CHOICES: &[Choice] = &[
         "the daemon's control socket, /run/saslauthd/control by default",
     ),
     choice("json", Value::None, "print JSON"),
+    choice("cert", Value::Needed("PEM"), "the client's certificate"),
+    choice("client", Value::Needed("NAME,ADDRESS"), "the client's confirmed name and its address"),
+    choice("ruleset", Value::Needed("NAME"), "one decision only: tls_client, relay, check_rcpt, …"),
+    choice("map", Value::Needed("FILE"), "the access map of cases that bring none"),
+    choice(
+        "generation",
+        Value::Needed("VERSION"),
+        "whose reply codes: sendmail 8.15, 8.17 or 8.18 (the default)",
+    ),
+    choice("features", Value::Needed("LIST"), "sendmail's features: delay_checks,skip"),
+    choice("local-domains", Value::Needed("LIST"), "names of this host (class w)"),
+    choice("relay-domains", Value::Needed("LIST"), "domains and networks relayed for (class R)"),
+    choice("trusted-mechanisms", Value::Needed("LIST"), "mechanisms whose users may relay"),
 ];
 
 const NAMES: &str = "\

@@ -1,9 +1,10 @@
-//! `mailauth`: the operator's tool for accounts, test logins, and the state of the running daemon.
+//! `mailauth`: the operator's tool for accounts, test logins, access maps, and the state of the running daemon.
 //!
 //! Run by root or an operator. Account commands open the store itself, a SQLite database or a sasldb; all others ask
 //! the daemon over its sockets, and trust no byte of a reply on the terminal. A password comes from the terminal or a
 //! descriptor and is wiped; it must never stand on the command line or in a message.
 
+mod access_map;
 mod accounts_database;
 mod command_line;
 mod daemon;
@@ -40,6 +41,7 @@ fn run(task: Task) -> Result<u8, Failure> {
         Task::Accounts(Place::Sasldb(path), action) => sasldb_file::run(&path, action)?,
         Task::Test(test) => return daemon::test(&test),
         Task::Ask(ask) => return daemon::ask(&ask),
+        Task::Access(task) => return access_map::run(task),
     }
     Ok(0)
 }
