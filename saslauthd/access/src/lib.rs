@@ -26,6 +26,7 @@ mod error;
 mod explanation;
 mod facts;
 mod features;
+mod key;
 mod lookup;
 mod map;
 mod pin;

@@ -34,7 +34,7 @@ pub(crate) enum Found<'a> {
 
 impl<'a> Found<'a> {
     /// Searches on if nothing was found.
-    pub(crate) fn or_else(self, search: impl FnOnce() -> Found<'a>) -> Self {
+    pub(crate) fn or_else(self, search: impl FnOnce() -> Self) -> Self {
         if matches!(self, Self::Nothing) { search() } else { self }
     }
 }

@@ -28,11 +28,11 @@ pub(crate) fn check(case: &mut Case<'_>) -> Decision {
         return if tls.is_refusal() { tls } else { decision };
     }
     let mail = sender::check(case);
-    if mail.is_refusal() || mail.last {
+    if mail.is_refusal() || mail.last || mail.action == Action::Quarantine {
         return mail;
     }
     let connection = sender::connection(case);
-    if connection.is_refusal() {
+    if connection.is_refusal() || connection.action == Action::Quarantine {
         return connection;
     }
     Decision::new(Action::Accept, decision.because).by(decision.hit)

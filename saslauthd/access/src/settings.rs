@@ -104,9 +104,8 @@ impl Settings {
     /// Is this address a relay client, or in a network of them?
     pub(crate) fn is_relay_address(&self, address: &str) -> bool {
         self.relay_domains.iter().any(|network| {
-            let (head, tail) = match address.split_at_checked(network.len()) {
-                Some(parts) => parts,
-                None => return false,
+            let Some((head, tail)) = address.split_at_checked(network.len()) else {
+                return false;
             };
             head.eq_ignore_ascii_case(network) && (tail.is_empty() || tail.starts_with(['.', ':']))
         })
