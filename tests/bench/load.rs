@@ -75,15 +75,37 @@ pub(crate) fn run(
     warm_up: Duration,
     measured: Duration,
 ) -> Figures {
+    let (socket, logins): (PathBuf, Arc<[Login]>) = (socket.to_path_buf(), logins.into());
+    let client = move |number: usize| {
+        let (socket, logins) = (socket.clone(), Arc::clone(&logins));
+        let mut next = number * 7;
+        move || {
+            let login = &logins[next % logins.len()];
+            next += 1;
+            ask(&socket, login)
+        }
+    };
+    drive(client, clients, warm_up, measured)
+}
+
+/// Runs `clients` threads, each with what `client` makes of its number: a function that logs in once and tells whether
+/// the reply was the expected one, or that there was none.
+pub(crate) fn drive<Ask: FnMut() -> Option<bool>>(
+    client: impl Fn(usize) -> Ask + Send + Sync + 'static,
+    clients: usize,
+    warm_up: Duration,
+    measured: Duration,
+) -> Figures {
     let stop = Arc::new(AtomicBool::new(false));
     let counting = Arc::new(AtomicBool::new(false));
+    let client = Arc::new(client);
     let threads: Vec<_> = (0..clients)
         .map(|number| {
-            let (socket, logins) = (socket.to_path_buf(), logins.to_vec());
+            let client = Arc::clone(&client);
             let (stop, counting) = (Arc::clone(&stop), Arc::clone(&counting));
             thread::Builder::new()
                 .stack_size(128 * 1024)
-                .spawn(move || client(&socket, &logins, number, &stop, &counting))
+                .spawn(move || count(client(number), &stop, &counting))
                 .expect("a thread for a client")
         })
         .collect();
@@ -105,20 +127,15 @@ pub(crate) fn run(
     all
 }
 
-fn client(
-    socket: &Path,
-    logins: &[Login],
-    number: usize,
+fn count(
+    mut ask: impl FnMut() -> Option<bool>,
     stop: &AtomicBool,
     counting: &AtomicBool,
 ) -> Figures {
     let mut figures = Figures::default();
-    for login in logins.iter().cycle().skip(number * 7 % logins.len()) {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
+    while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        let answered = ask(socket, login);
+        let answered = ask();
         let micros = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         if !counting.load(Ordering::Relaxed) {
             continue;

@@ -1,7 +1,9 @@
-//! The bench: ours beside Debian's saslauthd in one run, row by row in turn, and a table of ratios.
+//! The bench: ours beside Debian's saslauthd and Dovecot in one run, row by row in turn, and a table of ratios.
 //!
 //! `cargo run --release -p tests --bin bench [-- SECONDS]`, as root on an otherwise idle machine. It prints; it
 //! asserts nothing about time. Every reply is checked, and a wrong one is printed in its row.
+//!
+//! `bench auth [SECONDS]` does only what is beside Debian's Dovecot.
 //!
 //! `bench load SOCKET USER PASSWORD CLIENTS SECONDS` puts a load of one right login on any mux socket, for a profiler.
 
@@ -9,10 +11,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod accounts;
+mod auth;
+mod auth_rows;
+mod dovecot;
 mod flood;
 mod load;
 mod memory;
 mod rows;
+mod scram;
 
 use std::time::Duration;
 
@@ -25,9 +31,15 @@ fn main() {
         let measured = Duration::from_secs_f64(seconds.parse().expect("SECONDS is a number"));
         return rows::one(socket.as_ref(), user, password, clients, measured);
     }
-    let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let only_auth = arguments.first().is_some_and(|word| word == "auth");
+    let seconds = arguments.last().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let measured = Duration::from_secs_f64(seconds);
-    println!("each figure: {seconds} s after 0.5 s of warm-up, one connection a login\n");
+    println!("each figure: {seconds} s after 0.5 s of warm-up\n");
+    auth_rows::beside_dovecot(measured);
+    if only_auth {
+        return;
+    }
+    println!("from here on one connection a login\n");
     rows::ceiling(measured);
     rows::throughput(measured);
     rows::crypt_alone(measured);

@@ -144,8 +144,9 @@ fn mark(outcome: &Outcome) -> &'static str {
         return "";
     }
     // A fault of the original where the daemon decides, of the peer where it can't.
-    match (outcome.subject, outcome.is_peers_own()) {
-        (Subject::Theirs, false) => " ‡",
+    let hangs = outcome.expected == Verdict::Silent && !outcome.situation.is_scripted_or_absent();
+    match outcome.subject {
+        Subject::Theirs if hangs || !outcome.is_peers_own() => " ‡",
         _ => " †",
     }
 }
