@@ -100,6 +100,8 @@ pub struct Decision {
     pub action: Action,
     /// With which reply.
     pub reply: Option<Reply>,
+    /// Relaying is allowed: also where [`Action::Accept`] is all that sendmail says of it.
+    pub relaying: bool,
     /// No later check may take it back (sendmail's `$#`).
     pub last: bool,
     /// The word of the rule behind a last "accept", or why a message is held back.
@@ -112,7 +114,8 @@ pub struct Decision {
 
 impl Decision {
     pub(crate) fn new(action: Action, because: impl Into<Cow<'static, str>>) -> Self {
-        Self { action, reply: None, last: false, word: None, hit: None, because: because.into() }
+        let (relaying, because) = (action == Action::Relay, because.into());
+        Self { action, reply: None, relaying, last: false, word: None, hit: None, because }
     }
 
     /// Refused, for good or for now as the code says.

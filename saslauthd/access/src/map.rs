@@ -27,7 +27,22 @@ pub(crate) struct Entry {
     pub(crate) rule: Rule,
 }
 
-/// An access map that has been read without a mistake. No `Clone`: it may hold passwords (`AuthInfo:`).
+/// An access map that has been read without a mistake.
+///
+/// | key | value |
+/// | --- | --- |
+/// | `TLS_Clt:`, `TLS_Srv:` host, domain, address, net or nothing; `TLS_Rcpt:` mailbox, `user@`, domain or nothing | `OK`, `SKIP`, or `[PERM+\|TEMP+]VERIFY[:bits]` or `ENCR:bits`, then `+` and further requirements set off by `++`: `CN`, `CN:name`, `CS:dn`, `CI:dn`, `CITag:tag`, `CA`, `CA:name`, `PURPOSE:client\|server\|any` |
+/// | `tag:`issuer for `CITag:tag` | `OK` |
+/// | `CertIssuer:`issuer, `CertChain:`any CA of the verified chain | `RELAY`, `SUBJECT` or `ALTNAMES:tag`, then perhaps `PURPOSE:…` |
+/// | `CertSubject:`subject, `SubjAltName:tag:`host, mailbox or URI (`.domain` for all hosts below it) | `RELAY` |
+/// | `CertKey:sha256/`base64 of a SubjectPublicKeyInfo | `RELAY`, then perhaps `PURPOSE:…` |
+/// | `Connect:`, `From:`, `To:` or no tag | `OK`, `RELAY`, `REJECT`, `DISCARD`, `SKIP`, `QUARANTINE:reason`, `ERROR:…` |
+/// | `Try_TLS:` | `NO` or `OK` |
+/// | `Srv_Features:`, `Clt_Features:` | letters set off by blanks |
+/// | `TLS_Srv_Features:`, `TLS_Clt_Features:` | `key=value;…` |
+/// | `AuthInfo:` | `"U:user" "P:password" …` |
+///
+/// No `Clone`: it may hold passwords (`AuthInfo:`).
 #[derive(Default)]
 pub struct Map {
     entries: HashMap<Box<str>, Entry>,

@@ -35,7 +35,7 @@ pub(crate) fn check(case: &mut Case<'_>) -> Decision {
     if connection.is_refusal() || connection.action == Action::Quarantine {
         return connection;
     }
-    Decision::new(Action::Accept, decision.because).by(decision.hit)
+    Decision { action: Action::Accept, ..decision }
 }
 
 /// What the rules so far have come to.
@@ -55,7 +55,8 @@ fn basic(case: &mut Case<'_>) -> Decision {
     if case.settings.verified_may_relay && certificate::verified(case) {
         let word = Some("OK".to_owned());
         let because = "any verified certificate may relay here";
-        return Decision { word, ..Decision::new(Action::Accept, because) }.at_last();
+        let decision = Decision::new(Action::Accept, because).at_last();
+        return Decision { word, relaying: true, ..decision };
     }
     let address = without_brackets(case.facts.rcpt.as_deref().unwrap_or(""));
     if address.is_empty() {
@@ -235,3 +236,7 @@ fn client_name(case: &mut Case<'_>, name: &str) -> Step {
         Found::Entry(_) | Found::Nothing => Step::Open(Standing::Asked),
     }
 }
+
+#[cfg(test)]
+#[path = "recipient/tests.rs"]
+mod tests;

@@ -113,3 +113,7 @@ fn verdict(entry: &Entry, answer: Answer) -> Decision {
     };
     decision.by(Some(hit(entry)))
 }
+
+#[cfg(test)]
+#[path = "sender/tests.rs"]
+mod tests;
