@@ -173,6 +173,29 @@ mod tests {
         }
     }
 
+    /// GNU SASL 2.2.0, whose name is in UTF-8 and whose password in ISO 8859-1; and what the RFC asks for.
+    #[test]
+    fn names_and_passwords_in_either_spelling() {
+        let exchange = DigestResponse {
+            charset: Charset::Utf8,
+            username: "jos\u{e9}".as_bytes(),
+            realm: b"example.org",
+            nonce: b"YTM2NzdkMTgtYmJkNy00OGQz",
+            cnonce: b"p1fNbB+i3WXztyu5lCxyNA==",
+            digest_uri: b"smtp/mail.example.org",
+            authzid: None,
+        };
+        let secret = secret("p\u{e4}ss");
+        let response = unhex("0215ad0641ea43d4be34f93dab80007d");
+        assert!(secret.digest_md5(&exchange, &response).is_ok());
+        let latin1 = Function::Md5.digest(&[b"jos\xe9:example.org:p\xe4ss"]);
+        let response = exchange.response(&latin1, b"AUTHENTICATE:");
+        assert!(secret.digest_md5(&exchange, &response).is_ok());
+        let neither = Function::Md5.digest(&[b"jose:example.org:p\xe4ss"]);
+        let response = exchange.response(&neither, b"AUTHENTICATE:");
+        assert!(secret.digest_md5(&exchange, &response).is_err());
+    }
+
     #[test]
     fn scram_keys_of_a_password_in_the_clear() {
         let keys = secret("pencil").scram(ScramHash::Sha256, b"salt", 17);

@@ -39,16 +39,23 @@ pub struct DigestResponse<'a> {
 }
 
 impl DigestResponse<'_> {
-    /// `H(username:realm:password)` in each spelling that clients use: what RFC 2831 asks for, ISO 8859-1 where all
-    /// characters are in it and UTF-8 otherwise, is not what all of them do.
-    pub(super) fn secrets(&self, password: &[u8]) -> [Zeroizing<Vec<u8>>; 2] {
-        let as_sent = Function::Md5.digest(&[self.username, b":", self.realm, b":", password]);
+    /// `H(username:realm:password)` in each spelling that clients use: RFC 2831 asks for ISO 8859-1 where all characters
+    /// of a part are in it and for UTF-8 otherwise, and GNU SASL, for one, does that to the password alone.
+    pub(super) fn secrets(&self, password: &[u8]) -> [Zeroizing<Vec<u8>>; 4] {
         let utf8 = self.charset == Charset::Utf8;
-        let name = |bytes| if utf8 { latin1(bytes) } else { Cow::Borrowed(bytes) };
+        let latin1_name = |bytes| if utf8 { latin1(bytes) } else { Cow::Borrowed(bytes) };
+        let (username, realm) = (latin1_name(self.username), latin1_name(self.realm));
         // The store's own spelling is UTF-8 whatever the client's is.
-        let password = Zeroizing::new(latin1(password).into_owned());
-        let (username, realm) = (name(self.username), name(self.realm));
-        [as_sent, Function::Md5.digest(&[&username, b":", &realm, b":", &password])]
+        let converted = Zeroizing::new(latin1(password).into_owned());
+        let secret = |username: &[u8], realm: &[u8], password: &[u8]| {
+            Function::Md5.digest(&[username, b":", realm, b":", password])
+        };
+        [
+            secret(self.username, self.realm, password),
+            secret(self.username, self.realm, &converted),
+            secret(&username, &realm, password),
+            secret(&username, &realm, &converted),
+        ]
     }
 
     /// The response-value for a secret, in its 16 bytes; `method` is `AUTHENTICATE:` for the client's and `:` for `rspauth`.
