@@ -14,7 +14,7 @@ use crate::{Answer, mux, pwcheck};
 /// Errors are those of the connection itself (no such socket, permission, deadline passed).
 pub fn ask_mux(socket: &Path, request: &mux::Request, deadline: Duration) -> io::Result<Answer> {
     let bytes = mux::encode(request).map_err(invalid)?;
-    mux_reply(socket, &bytes, deadline).map(|reply| mux_answer(&reply))
+    ask_mux_over(UnixStream::connect(socket)?, &bytes, deadline)
 }
 
 /// The same over a connection that the caller made, who can bound the time of connecting too.
@@ -22,7 +22,7 @@ pub fn ask_mux(socket: &Path, request: &mux::Request, deadline: Duration) -> io:
 /// # Errors
 /// Those of the connection, and `WouldBlock` or `TimedOut` when the deadline has passed.
 pub fn ask_mux_over(stream: UnixStream, request: &[u8], deadline: Duration) -> io::Result<Answer> {
-    converse(stream, request, deadline, is_whole_mux_reply).map(|reply| mux_answer(&reply))
+    mux_reply(stream, request, deadline).map(|reply| mux_answer(&reply))
 }
 
 fn mux_answer(reply: &[u8]) -> Answer {
@@ -33,17 +33,15 @@ fn mux_answer(reply: &[u8]) -> Answer {
     }
 }
 
-fn is_whole_mux_reply(reply: &[u8]) -> bool {
-    let Some((length, text)) = reply.split_first_chunk() else { return false };
-    text.len() >= usize::from(u16::from_be_bytes(*length))
-}
-
 /// Sends the bytes of a mux request, and gives back what came before the end of the reply or of the connection.
 ///
 /// # Errors
-/// As of [`ask_mux`].
-pub fn mux_reply(socket: &Path, request: &[u8], deadline: Duration) -> io::Result<Vec<u8>> {
-    converse(UnixStream::connect(socket)?, request, deadline, is_whole_mux_reply)
+/// As of [`ask_mux_over`].
+pub fn mux_reply(stream: UnixStream, request: &[u8], deadline: Duration) -> io::Result<Vec<u8>> {
+    converse(stream, request, deadline, |reply| {
+        let Some((length, text)) = reply.split_first_chunk() else { return false };
+        text.len() >= usize::from(u16::from_be_bytes(*length))
+    })
 }
 
 /// Asks a pwcheck socket, which answers with bare text until EOF.

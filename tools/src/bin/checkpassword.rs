@@ -1,6 +1,6 @@
 //! `checkpassword`: lets programs that know Bernstein's checkpassword interface ask a saslauthd socket.
 //!
-//! Run by a mail server (Dovecot 2.3's `passdb checkpassword`, qmail-popup, mailfront) as whoever that runs as. It reads
+//! Run by a mail server (Dovecot 2.3's `passdb checkpassword`, qmail-popup) as whoever that runs as. It reads
 //! `login NUL password NUL timestamp NUL` from descriptor 3, asks the daemon, and becomes the program on its command line
 //! when the daemon accepts. It trusts its command line and its environment, in which the mail server states the client's
 //! address; it must never run the program on anything but an accepted password, nor print to standard output, where the

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use lexopt::Arg;
 use protocol::{Address, Password, Rejected, client, mux};
+use tools::connect;
 use tools::terminal::Terminal;
 use zeroize::Zeroizing;
 
@@ -168,7 +169,9 @@ fn ask(options: Options) -> Result<bool, Early> {
 }
 
 fn ask_once(socket: &Path, request: &[u8]) -> bool {
-    let answer = client::mux_reply(socket, request, PATIENCE).map(|reply| meaning(&reply));
+    let answer = connect::within(socket, PATIENCE)
+        .and_then(|stream| client::mux_reply(stream, request, PATIENCE))
+        .map(|reply| meaning(&reply));
     match &answer {
         Ok(Ok(true)) => println!("OK \"Success.\""),
         Ok(Ok(false)) => println!("NO \"authentication failed\""),

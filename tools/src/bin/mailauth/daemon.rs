@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol::control::{self, Request};
 use protocol::{Answer, Name, client, mux};
 use serde_json::Value;
+use tools::connect;
 
 use crate::command_line::{Ask, Form, Test};
 use crate::failure::Failure;
@@ -31,7 +32,9 @@ pub(crate) fn test(test: &Test) -> Result<u8, Failure> {
         address: test.address,
         password: test.secret.password(Times::Once, |_| Ok(()))?,
     };
-    let answer = client::ask_mux(&test.socket, &request, PATIENCE)
+    let bytes = mux::encode(&request).map_err(|why| Failure::usage(why.to_string()))?;
+    let answer = connect::within(&test.socket, PATIENCE)
+        .and_then(|stream| client::ask_mux_over(stream, &bytes, PATIENCE))
         .map_err(|error| failure(&test.socket, &error))?;
     let (word, code) = match answer {
         Answer::Accept => ("accepted", 0),
