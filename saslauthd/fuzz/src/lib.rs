@@ -6,6 +6,8 @@
 // A fuzz target reports by panicking.
 #![allow(clippy::panic, clippy::expect_used)]
 
+pub mod sasl;
+
 use std::path::Path;
 
 use accounts::query::Template;

@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 19] = [
     ("mux", mux),
     ("pwcheck", pwcheck),
     ("operator", operator),
@@ -24,6 +24,12 @@ const TARGETS: [Target; 13] = [
     ("hash", hash),
     ("query", query),
     ("names", names),
+    ("sasl_plain", sasl::plain),
+    ("sasl_login", sasl::login),
+    ("sasl_external", sasl::external),
+    ("sasl_cram_md5", sasl::cram_md5),
+    ("sasl_digest_md5", sasl::digest_md5),
+    ("sasl_scram", sasl::scram),
 ];
 
 fn here() -> PathBuf {

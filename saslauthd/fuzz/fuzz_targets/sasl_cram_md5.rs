@@ -1,0 +1,5 @@
+//! `harness::sasl::cram_md5` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasl::cram_md5(bytes));
