@@ -3,6 +3,13 @@
 //!
 //! The damage is the same in each run. `MUTATIONS=1000000` makes as many exchanges of each mechanism.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails panics"
+)]
+
 #[path = "mutations/client.rs"]
 mod client;
 #[path = "mutations/damage.rs"]
