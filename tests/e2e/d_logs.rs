@@ -388,7 +388,7 @@ fn d5_no_secret_is_in_any_log_status_or_figure() {
     let upgraded = || sqlite(&database(&house), "SELECT password FROM account WHERE user = 'q0'");
     assert!(wait_until(|| upgraded().starts_with("$argon2id$")));
     for secret in
-        sqlite(&database(&house), "SELECT password, scram_sha_1, scram_sha_256 FROM account")
+        sqlite(&database(&house), "SELECT password, scram_sha_256, scram_sha_512 FROM account")
             .split(['|', '\n'])
     {
         secrets.hash(secret);

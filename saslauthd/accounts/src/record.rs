@@ -136,8 +136,8 @@ impl StoredHash {
 #[derive(Default)]
 pub struct Secrets {
     password: Option<StoredHash>,
-    /// In the order of [`SCRAM_HASHES`].
-    scram: [Option<ScramKeys>; 3],
+    /// At most one for each of [`SCRAM_HASHES`].
+    scram: Vec<ScramKeys>,
 }
 
 /// The mechanisms that a row has keys for.
@@ -145,7 +145,7 @@ pub const SCRAM_HASHES: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, Sc
 
 impl Secrets {
     /// As read from a row whose columns were checked.
-    pub(crate) fn stored(password: Option<StoredHash>, scram: [Option<ScramKeys>; 3]) -> Self {
+    pub(crate) fn stored(password: Option<StoredHash>, scram: Vec<ScramKeys>) -> Self {
         Self { password, scram }
     }
 
@@ -160,11 +160,11 @@ impl Secrets {
     /// [`Refusal::NoSuchMechanism`] for any but those of [`SCRAM_HASHES`].
     pub fn with_scram(mut self, keys: ScramKeys) -> Result<Self, Refusal> {
         let hash = keys.hash();
-        let place = SCRAM_HASHES.iter().position(|known| *known == hash);
-        match place.and_then(|place| self.scram.get_mut(place)) {
-            Some(slot) => *slot = Some(keys),
-            None => return Err(Refusal::NoSuchMechanism(hash.mechanism())),
+        if !SCRAM_HASHES.contains(&hash) {
+            return Err(Refusal::NoSuchMechanism(hash.mechanism()));
         }
+        self.scram.retain(|known| known.hash() != hash);
+        self.scram.push(keys);
         Ok(self)
     }
 
@@ -175,7 +175,7 @@ impl Secrets {
 
     /// The keys of a SCRAM mechanism.
     pub fn scram(&self, hash: ScramHash) -> Option<&ScramKeys> {
-        self.scram.iter().flatten().find(|keys| keys.hash() == hash)
+        self.scram.iter().find(|keys| keys.hash() == hash)
     }
 
     /// As columns: RFC 5803's text for keys.

@@ -116,7 +116,7 @@ impl<'row> Columns<'row> {
             kind: self.kind,
             secrets: Secrets::stored(
                 password.and_then(|text| StoredHash::new(text).ok()),
-                SCRAM_HASHES.map(|hash| self.keys(hash)),
+                SCRAM_HASHES.into_iter().filter_map(|hash| self.keys(hash)).collect(),
             ),
             disabled: self.disabled,
             expires: self.expires,

@@ -196,9 +196,9 @@ mod tests {
         let filled = bytes.len() - 3;
         buffer[..filled].copy_from_slice(&bytes[..filled]);
         let seen = RefCell::new(Vec::new());
-        let each = |message| match message {
-            Incoming::Verify(request) => seen.borrow_mut().push(request.id),
-            _ => {}
+        let each = |message| {
+            let Incoming::Verify(request) = message else { unreachable!() };
+            seen.borrow_mut().push(request.id);
         };
         let rest = take_apart(&mut Requests::default(), &mut buffer, filled, &each).unwrap();
         assert_eq!((&*seen.borrow(), rest), (&vec![1], two.as_bytes().len() - 3));

@@ -88,6 +88,28 @@ impl Setting for Offer {
     }
 }
 
+/// A list of mechanisms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List(pub Vec<Mechanism>);
+
+impl Setting for List {
+    fn expected() -> String {
+        "a list of mechanisms".into()
+    }
+
+    fn parse(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints) -> Option<Self> {
+        Vec::parse(value, complaints).map(Self)
+    }
+
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+
+    fn example() -> &'static str {
+        "[\"SCRAM-SHA-256\"]"
+    }
+}
+
 settings! {
     /// SASL mechanisms on the sockets with protocol = "auth".
     pub struct Sasl {
@@ -98,7 +120,7 @@ settings! {
         mechanisms: Offer = Offer::Auto,
         /// What may be used although the mail server didn't say that its client speaks TLS. A password that crosses a network in
         /// the clear is known to whoever listens.
-        before_tls: Vec<Mechanism> = Vec::new(),
+        before_tls: List = List::default(),
         /// The SCRAM mechanisms that SQLite accounts get keys for: at their next login with a password, so that a store of
         /// hashes grows them without anybody's doing. An empty list derives none.
         derive: Vec<Scram> = vec![Scram::Sha256, Scram::Sha512],
@@ -142,7 +164,7 @@ fn of_socket(written: &Socket, socket: &task::Socket, sasl: &Sasl) -> task::Sasl
             Offer::Auto => task::Offered::Auto,
             Offer::Listed(list) => task::Offered::Listed(bits(list)),
         },
-        before_tls: bits(written.before_tls.as_ref().unwrap_or(&sasl.before_tls)),
+        before_tls: bits(&written.before_tls.as_ref().unwrap_or(&sasl.before_tls).0),
         certificates: if socket.auth.certificate_uids.is_empty() {
             task::Certificates::NotStated
         } else {

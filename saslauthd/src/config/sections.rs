@@ -3,7 +3,7 @@
 //! Runs in the parent. The doc comments here are what `--sample-config` and saslauthd.toml(5) print, so they
 //! speak to the administrator.
 
-use super::sasl::{Mechanism, Offer};
+use super::sasl::{List, Offer};
 use super::setting::{At, choices, settings};
 use super::values::{AbsolutePath, Account, Mode, Size, Time, Whole};
 
@@ -48,6 +48,8 @@ choices! {
         Auth = "auth",
         /// Dovecot's userdb protocol.
         Userdb = "userdb",
+        /// Postfix policy delegation.
+        Policy = "policy",
     }
 }
 
@@ -106,7 +108,7 @@ settings! {
         /// What is offered on an auth socket, instead of `mechanisms` of `[sasl]`.
         mechanisms: Option<Offer> = None,
         /// What may be used before TLS on an auth socket, instead of `before_tls` of `[sasl]`.
-        before_tls: Option<Vec<Mechanism>> = None,
+        before_tls: Option<List> = None,
     }
 }
 

@@ -40,7 +40,7 @@ const SLOW: Duration = Duration::from_millis(20);
 const REST: u32 = 3;
 
 enum Kind {
-    Shadow(ShadowFile),
+    Shadow(Box<ShadowFile>),
     Sasldb { file: Box<Database>, default_realm: Name },
     Sqlite { accounts: Box<accounts::Backend>, shape: Shape },
     Query { query: Box<Query>, realm: RealmUse },
@@ -116,7 +116,7 @@ impl Backend {
         let kind = match &config.kind {
             BackendKind::Shadow { path, cyrus_states } => {
                 let rules = if *cyrus_states { Rules::Cyrus } else { Rules::Strict };
-                Kind::Shadow(ShadowFile::new(path, rules, policy))
+                Kind::Shadow(Box::new(ShadowFile::new(path, rules, policy)))
             }
             BackendKind::Sasldb { path, default_realm } => {
                 let default_realm = Name::new(default_realm.as_bytes()).map_err(|why| {

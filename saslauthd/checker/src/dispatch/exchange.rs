@@ -107,12 +107,18 @@ impl Exchanges {
 
     /// Takes what waits for its client, and leaves the mark of this login in its place.
     fn take_waiting(&mut self, origin: Origin, id: u64) -> Option<Box<Login>> {
+        let waits = matches!(self.held.get(&(origin, id)), Some(Held::Waiting(_)));
+        if waits { self.take(origin, id) } else { None }
+    }
+
+    /// The same of what waits for its time.
+    fn take(&mut self, origin: Origin, id: u64) -> Option<Box<Login>> {
         let place = self.held.get_mut(&(origin, id))?;
-        let Held::Waiting(login) = place else { return None };
+        let (Held::Waiting(login) | Held::Silent(login, ..)) = place else { return None };
         let serial = login.serial;
         match std::mem::replace(place, Held::Away(serial)) {
-            Held::Waiting(login) => Some(login),
-            Held::Silent(..) | Held::Away(_) => None,
+            Held::Waiting(login) | Held::Silent(login, ..) => Some(login),
+            Held::Away(_) => None,
         }
     }
 
@@ -129,7 +135,7 @@ impl Exchanges {
     }
 
     /// Those whose client has had its time.
-    fn expired(&mut self, now_ns: u64) -> Vec<Box<Login>> {
+    fn expired(&mut self, now_ns: u64) -> Vec<(Origin, u64)> {
         if self.next().is_none_or(|next| now_ns < next) {
             return Vec::new();
         }
@@ -140,19 +146,7 @@ impl Exchanges {
             }
             Held::Away(_) => false,
         };
-        let old: Vec<_> =
-            self.held.iter().filter(|(_, held)| is_old(held)).map(|(key, _)| *key).collect();
-        let mut logins = Vec::new();
-        for (origin, id) in old {
-            let Some(place) = self.held.get_mut(&(origin, id)) else { continue };
-            let (Held::Waiting(login) | Held::Silent(login, ..)) = place else { continue };
-            let serial = login.serial;
-            match std::mem::replace(place, Held::Away(serial)) {
-                Held::Waiting(login) | Held::Silent(login, ..) => logins.push(login),
-                Held::Away(_) => {}
-            }
-        }
-        logins
+        self.held.iter().filter(|(_, held)| is_old(held)).map(|(key, _)| *key).collect()
     }
 }
 
@@ -369,8 +363,10 @@ impl Dispatcher {
 
     /// Ends exchanges whose client has had its time.
     pub(super) fn sweep(&mut self, now: Moment) {
-        for login in self.exchanges.expired(now.boot_ns) {
-            self.finish(login, Outcome::Unavailable("exchange-timeout"));
+        for (origin, id) in self.exchanges.expired(now.boot_ns) {
+            if let Some(login) = self.exchanges.take(origin, id) {
+                self.finish(login, Outcome::Unavailable("exchange-timeout"));
+            }
         }
     }
 

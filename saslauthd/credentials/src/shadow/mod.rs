@@ -80,11 +80,11 @@ impl ShadowFile {
     pub fn names(&mut self, today: i64) -> Result<Vec<Vec<u8>>, Trouble> {
         self.refresh(SystemTime::now())?;
         let loaded = self.loaded.as_ref().ok_or_else(|| self.trouble(&"it is not loaded"))?;
-        let may_log_in = |name: &Box<[u8]>| {
+        let may_log_in = |name: &[u8]| {
             let line = loaded.line(name)?;
             self.entry(line, today, &loaded.majority).standing.ok().map(|()| name.to_vec())
         };
-        let mut names: Vec<_> = loaded.lines.keys().filter_map(may_log_in).collect();
+        let mut names: Vec<_> = loaded.lines.keys().filter_map(|name| may_log_in(name)).collect();
         names.sort_unstable();
         Ok(names)
     }

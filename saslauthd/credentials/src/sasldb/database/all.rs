@@ -8,12 +8,15 @@ use super::{Database, Index, Loaded, Source};
 use crate::scram::{ScramHash, ScramKeys};
 use crate::verdict::Trouble;
 
+/// User and realm.
+type Both = (Vec<u8>, Vec<u8>);
+
 impl Database {
     /// User and realm of each account, in their order.
     ///
     /// # Errors
     /// Why the file cannot be used at present.
-    pub fn names(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Trouble> {
+    pub fn names(&mut self) -> Result<Vec<Both>, Trouble> {
         let mut names: Vec<_> = self
             .index_now()?
             .accounts
