@@ -2,8 +2,7 @@
 //!
 //! Copied, since a peer's own user need not be able to reach the build directory.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use harness::subject::built;
 
@@ -24,8 +23,12 @@ pub(crate) fn install(world: &Namespace) -> Result<()> {
             let from = from.display();
             return Err(Failure::Missing(format!("{from}: run cargo build --workspace first")));
         }
-        fs::copy(from, &to)?;
-        fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+        // By another process: what this one writes is open for a moment in whatever it starts beside, and cannot
+        // be executed.
+        let copied = Command::new("install").args(["-m", "755"]).arg(&from).arg(&to).status()?;
+        if !copied.success() {
+            return Err(Failure::Broken(format!("install {}: {copied}", from.display())));
+        }
     }
     Ok(())
 }
