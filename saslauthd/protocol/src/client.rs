@@ -73,13 +73,19 @@ fn converse(
     complete: impl Fn(&[u8]) -> bool,
 ) -> io::Result<Vec<u8>> {
     let end = Instant::now() + deadline;
-    stream.set_write_timeout(Some(deadline))?;
-    stream.write_all(request)?;
+    let mut unsent = request;
+    while !unsent.is_empty() {
+        stream.set_write_timeout(Some(left(end)?))?;
+        match stream.write(unsent) {
+            Ok(count) => unsent = unsent.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     let mut reply = Vec::new();
     let mut chunk = [0; 256];
     while reply.len() < MAX_REPLY && !complete(&reply) {
-        let left = end.saturating_duration_since(Instant::now());
-        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        stream.set_read_timeout(Some(left(end)?))?;
         match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => reply.extend_from_slice(chunk.get(..count).unwrap_or_default()),
@@ -89,4 +95,40 @@ fn converse(
         }
     }
     Ok(reply)
+}
+
+/// What is left of a deadline, for a peer that always takes or says a little more.
+fn left(end: Instant) -> io::Result<Duration> {
+    match end.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_always_says_a_little_more_is_given_up() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let dripping = thread::spawn(move || {
+            theirs.write_all(b"\xff\xff").unwrap();
+            let drips = (0..).take_while(|_| theirs.write_all(b"x").is_ok());
+            drips.inspect(|_| thread::sleep(Duration::from_millis(1))).count()
+        });
+        let error = ask_mux_over(ours, b"\0\0", Duration::from_millis(100)).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+        assert!(dripping.join().unwrap() < MAX_REPLY);
+    }
+
+    #[test]
+    fn a_daemon_that_reads_nothing_is_given_up() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let request = vec![b'x'; 4 << 20];
+        let error = ask_mux_over(ours, &request, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+    }
 }

@@ -147,3 +147,25 @@ fn authenticate(host: &Host<'_>, words: &[&[u8]]) -> Result<Code, Code> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_at_the_entry_point() {
+        assert_eq!(guarded(|| panic!("of the test")), Code::SERVICE_ERR.0);
+    }
+
+    #[test]
+    fn no_handle_is_an_error_and_no_crash() {
+        let (handle, argv) = (ptr::null_mut(), ptr::null());
+        // SAFETY: a null handle is not used, and there are no arguments.
+        let authenticated = unsafe { pam_sm_authenticate(handle, 0, 0, argv) };
+        // SAFETY: the same.
+        let managed = unsafe { pam_sm_acct_mgmt(handle, 0, 0, argv) };
+        assert_eq!((authenticated, managed), (Code::SYSTEM_ERR.0, Code::SYSTEM_ERR.0));
+    }
+}
