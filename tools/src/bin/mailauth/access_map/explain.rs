@@ -1,6 +1,6 @@
 //! `mailauth access explain`: the keys in the order in which they are tried, the hit, each requirement, the reply.
 
-use access::{Access, Action, Facts, Map, Ruleset, Settings};
+use access::{Access, Facts, Map, Ruleset, Settings};
 use protocol::certificate::Certificate;
 
 use super::{Explain, check, key, read_text, shown};
@@ -38,9 +38,9 @@ pub(super) fn run(asked: &Explain) -> Result<u8, Failure> {
 
 fn explained(ruleset: Ruleset, settings: &Settings, map: &Map, facts: &Facts) -> String {
     let explanation = access::explain(ruleset, settings, Access::Loaded(map), facts);
-    let relay = match (ruleset, &explanation.decision.action) {
-        (Ruleset::Relay | Ruleset::CheckRcpt, Action::Relay) => "relay     yes\n",
-        (Ruleset::Relay | Ruleset::CheckRcpt, _) => "relay     no\n",
+    let relay = match (ruleset, explanation.decision.relaying) {
+        (Ruleset::Relay | Ruleset::CheckRcpt, true) => "relay     yes\n",
+        (Ruleset::Relay | Ruleset::CheckRcpt, false) => "relay     no\n",
         _ => "",
     };
     format!("{explanation}{relay}\n")
