@@ -24,7 +24,7 @@ pub use policy::{LongPasswords, Policy, WeakSchemes};
 pub use scheme::{Cost, Scheme};
 pub use scram::{ScramHash, ScramKeys};
 pub use scratch::Scratch;
-pub use shared::{Charset, DigestResponse, SharedSecret};
+pub use shared::{DigestResponse, SharedSecret};
 pub use stand_in::{Census, Shape, usable_or_stand_in};
 pub use tag::{Guess, Parts, Tag, TagKey};
 pub use verdict::{Entry, Generation, Lookup, Reason, Trouble, Verdict, Verified};

@@ -14,7 +14,7 @@ use crate::scram::{ScramHash, ScramKeys};
 use crate::verdict::{Reason, Verified};
 use crate::verifier::Agreement;
 
-pub use digest::{Charset, DigestResponse};
+pub use digest::DigestResponse;
 
 /// A stored password. No `Debug`, no `Clone`, wiped when dropped.
 pub struct SharedSecret {
@@ -134,7 +134,6 @@ mod tests {
 
     fn imap<'a>(realm: &'a [u8], user: &'a [u8]) -> DigestResponse<'a> {
         DigestResponse {
-            charset: Charset::Utf8,
             username: user,
             realm,
             nonce: b"OA6MG9tEQGm2hh",
@@ -177,7 +176,6 @@ mod tests {
     #[test]
     fn names_and_passwords_in_either_spelling() {
         let exchange = DigestResponse {
-            charset: Charset::Utf8,
             username: "jos\u{e9}".as_bytes(),
             realm: b"example.org",
             nonce: b"YTM2NzdkMTgtYmJkNy00OGQz",

@@ -6,7 +6,7 @@
 
 mod directives;
 
-use credentials::{Charset, DigestResponse, SharedSecret};
+use credentials::{DigestResponse, SharedSecret};
 use protocol::Name;
 use zeroize::Zeroizing;
 
@@ -57,7 +57,7 @@ impl DigestMd5 {
         if !is_our_place(facts, &directives.digest_uri) {
             return Err(Refusal::WrongPlace);
         }
-        let named = |bytes: &[u8]| name(directives.charset, bytes).ok_or(Refusal::Malformed);
+        let named = |bytes: &[u8]| name(bytes).ok_or(Refusal::Malformed);
         let authid = named(&directives.username)?;
         if authid.is_empty() {
             return Err(Refusal::Malformed);
@@ -75,7 +75,6 @@ impl DigestMd5 {
             return misled();
         };
         let exchange = DigestResponse {
-            charset: directives.charset,
             username: &directives.username,
             realm: &directives.realm,
             nonce: &directives.nonce,
@@ -171,13 +170,12 @@ fn is_our_service(ours: &[u8], said: &[u8]) -> bool {
         || SERVICES.iter().any(|names| known(&names, ours) && known(&names, said))
 }
 
-/// Names are looked up in UTF-8.
-fn name(charset: Charset, bytes: &[u8]) -> Option<Name> {
-    match charset {
-        Charset::Utf8 => Name::new(bytes).ok(),
-        Charset::Latin1 => {
-            let text: String = bytes.iter().copied().map(char::from).collect();
-            Name::new(text.as_bytes()).ok()
-        }
+/// Names are looked up in UTF-8. Without `charset=utf-8` they are in ISO 8859-1 by the RFC, and in UTF-8 by libsasl2,
+/// which never says so; hardly a name in the former is one in the latter.
+fn name(bytes: &[u8]) -> Option<Name> {
+    if std::str::from_utf8(bytes).is_ok() {
+        return Name::new(bytes).ok();
     }
+    let text: String = bytes.iter().copied().map(char::from).collect();
+    Name::new(text.as_bytes()).ok()
 }

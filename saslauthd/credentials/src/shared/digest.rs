@@ -11,19 +11,8 @@ use crate::digests::Function;
 /// The first use of a nonce; there is no other, since nobody is let in again by an old one.
 const FIRST: &[u8] = b"00000001";
 
-/// How the client's name, realm and password are spelt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charset {
-    /// `charset=utf-8`.
-    Utf8,
-    /// The client named none.
-    Latin1,
-}
-
 /// What the client's response says, apart from the response-value; every field with its quotes and escapes resolved.
 pub struct DigestResponse<'a> {
-    /// See [`Charset`].
-    pub charset: Charset,
     /// As it was sent.
     pub username: &'a [u8],
     /// As it was sent; empty when it was not.
@@ -40,11 +29,10 @@ pub struct DigestResponse<'a> {
 
 impl DigestResponse<'_> {
     /// `H(username:realm:password)` in each spelling that clients use: RFC 2831 asks for ISO 8859-1 where all characters
-    /// of a part are in it and for UTF-8 otherwise, and GNU SASL, for one, does that to the password alone.
+    /// of a part are in it and for UTF-8 otherwise, and GNU SASL, for one, does that to the password alone. Whether the
+    /// client said `charset=utf-8` tells nothing: libsasl2 sends UTF-8 and never says so.
     pub(super) fn secrets(&self, password: &[u8]) -> [Zeroizing<Vec<u8>>; 4] {
-        let utf8 = self.charset == Charset::Utf8;
-        let latin1_name = |bytes| if utf8 { latin1(bytes) } else { Cow::Borrowed(bytes) };
-        let (username, realm) = (latin1_name(self.username), latin1_name(self.realm));
+        let (username, realm) = (latin1(self.username), latin1(self.realm));
         // The store's own spelling is UTF-8 whatever the client's is.
         let converted = Zeroizing::new(latin1(password).into_owned());
         let secret = |username: &[u8], realm: &[u8], password: &[u8]| {

@@ -3,7 +3,6 @@
 //! Runs in the checker, on bytes of strangers, before anything is looked up. Each directive that means something
 //! may stand once; those of other people are read over.
 
-use credentials::Charset;
 use zeroize::Zeroizing;
 
 /// "The size of a digest-response MUST be less than 4096 bytes."
@@ -11,7 +10,6 @@ const LONGEST: usize = 4095;
 
 /// The values, without their quotes and escapes.
 pub(super) struct Directives {
-    pub(super) charset: Charset,
     pub(super) username: Vec<u8>,
     /// Empty when there is none.
     pub(super) realm: Vec<u8>,
@@ -50,17 +48,17 @@ impl Directives {
         }
         let [username, realm, nonce, cnonce, nc, qop, digest_uri, response, charset, authzid, _, _] =
             find(message)?;
-        let charset = match charset {
-            None => Charset::Latin1,
-            Some(name) if name.eq_ignore_ascii_case(b"utf-8") => Charset::Utf8,
-            Some(_) => return None,
-        };
+        if charset.as_ref().is_some_and(|charset| !charset.eq_ignore_ascii_case(b"utf-8")) {
+            return None;
+        }
         let usual = nc? == b"00000001" && qop.is_none_or(|qop| qop == b"auth");
-        let spelt = charset == Charset::Latin1
-            || [&username, &realm, &authzid].into_iter().flatten().all(|text| std::str::from_utf8(text).is_ok());
+        let spelt = charset.is_none()
+            || [&username, &realm, &authzid]
+                .into_iter()
+                .flatten()
+                .all(|text| std::str::from_utf8(text).is_ok());
         let given = authzid.as_ref().is_none_or(|authzid| !authzid.is_empty());
         let directives = Self {
-            charset,
             username: username?,
             realm: realm.unwrap_or_default(),
             nonce: nonce?,
@@ -160,7 +158,6 @@ mod tests {
     #[test]
     fn the_response_of_rfc_2831() {
         let read = Directives::parse(RFC.as_bytes()).expect("directives");
-        assert_eq!(read.charset, Charset::Utf8);
         assert_eq!(read.username, b"chris");
         assert_eq!(read.realm, b"elwood.innosoft.com");
         assert_eq!(read.nonce, b"OA6MG9tEQGm2hh");
@@ -177,7 +174,12 @@ mod tests {
         let read = Directives::parse(odd.as_bytes()).expect("directives");
         assert_eq!(read.username, b"ch\"ris");
         let plain = RFC.replace("charset=utf-8,", "").replace("chris", "\u{e9}");
-        assert_eq!(Directives::parse(plain.as_bytes()).map(|d| d.charset), Some(Charset::Latin1));
+        assert!(
+            Directives::parse(plain.as_bytes()).is_some_and(|d| d.username == "\u{e9}".as_bytes())
+        );
+        let rest = plain.replace("username=", "x=");
+        let latin1 = [b"username=\"\xe9\",".as_slice(), rest.as_bytes()];
+        assert!(Directives::parse(&latin1.concat()).is_some_and(|d| d.username == b"\xe9"));
         let short = RFC.replace(",qop=auth", "").replace("realm=\"elwood.innosoft.com\",", "");
         assert!(Directives::parse(short.as_bytes()).is_some_and(|d| d.realm.is_empty()));
     }

@@ -212,3 +212,24 @@ fn latin_1_names_are_looked_up_in_utf_8() {
     };
     assert_eq!(authid.as_bytes(), "jos\u{e9}".as_bytes());
 }
+
+/// Debian 12's libsasl2 2.1.28: UTF-8, and no charset.
+#[test]
+fn libsasl2_says_nothing_of_its_charset() {
+    let response = "username=\"jos\u{e9}\",realm=\"example.org\",\
+        nonce=\"MDcyODFmNDEtYTQ0Yy00NzQ2\",cnonce=\"lVf0AnDlxc9C3yB6bq/XVXCU1+ypKKV2snykvgSlLRI=\",\
+        nc=00000001,qop=auth,maxbuf=2048,digest-uri=\"smtp/mail.example.org\",\
+        response=2bf6081a0c40ace82a8337bc0c1530a9";
+    let mut facts = facts("MDcyODFmNDEtYTQ0Yy00NzQ2");
+    facts.service = b"smtp".to_vec();
+    facts.hosts = vec!["mail.example.org".to_owned()];
+    facts.realms = vec!["example.org".to_owned()];
+    let mut exchange = Exchange::of(Mechanism::DigestMd5, facts);
+    let _ = exchange.step(None, None);
+    let Step::Wants { authid, .. } = exchange.step(Some(response.as_bytes()), None) else {
+        panic!("nothing is wanted");
+    };
+    assert_eq!(authid.as_bytes(), "jos\u{e9}".as_bytes());
+    let _ = exchange.supply(shared("p\u{e4}ss"));
+    assert!(matches!(exchange.conclude(), Step::Proven { .. }));
+}
