@@ -17,8 +17,10 @@ use accounts::{AccountName, Kind, NewAccount, Restrictions, Secrets, Store, Stor
 use ipc::allow::Gate;
 use ipc::config::*;
 use ipc::control::{self, FromChild, ToChecker};
+use ipc::exchange::{Begin, Find, LastWords, Offer, Reply, Respond, Search, Transport};
 use ipc::requests::{Answers, FromChecker, Outgoing, Peer, Source, Verify};
 use ipc::status::Confinement;
+use protocol::mechanism::Mechanism;
 use protocol::{Answer, Name, Password};
 use sys::channel::{self, Kind as Pair};
 
@@ -231,6 +233,103 @@ fn a_malformed_frame_ends_one_channel_and_no_other() {
     assert_eq!(ask(&mut good, "alice", "pencil"), Answer::Accept);
     let (orderly, log) = running.end();
     assert!(orderly && log.contains("its channel is closed"), "{log}");
+}
+
+/// The next message about exchanges and searches.
+fn reply(stream: &mut UnixStream, decoder: &mut Answers, bytes: &mut Vec<u8>) -> Reply {
+    loop {
+        if let Some((message, length)) = decoder.next(bytes).unwrap() {
+            bytes.drain(..length);
+            match message {
+                FromChecker::Reply(reply) => return reply,
+                FromChecker::Answered(_) => panic!("nobody logged in"),
+            }
+        }
+        let mut chunk = [0; 4096];
+        let length = stream.read(&mut chunk).unwrap();
+        assert!(length > 0, "the checker closed the channel");
+        bytes.extend_from_slice(&chunk[..length]);
+    }
+}
+
+#[test]
+fn exchanges_and_searches_travel_beside_logins() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = Running::start();
+    let mut config = config(&database(&directory));
+    let socket = SaslSocket { offered: Offered::Auto, ..SaslSocket::default() };
+    config.sasl.sockets = vec![SaslSocket::default(), socket];
+    running.configure(&config);
+    let mut stream = running.listener();
+    let (mut decoder, mut bytes) = (Answers::default(), Vec::new());
+    let Reply::Offers(offers) = reply(&mut stream, &mut decoder, &mut bytes) else { panic!() };
+    let plain = Mechanisms::of_names(["PLAIN", "LOGIN"]).set();
+    // The account has no keys yet, so that SCRAM would shut it out.
+    assert_eq!(offers, [Offer::default(), Offer { tls: plain, clear: Default::default() }]);
+    let peer = Peer { pid: 1, uid: 101, gid: 101 };
+    let begin = |id, mechanism, initial: &[u8]| Begin {
+        id,
+        socket: 1,
+        peer,
+        source: Source::Absent,
+        mechanism,
+        service: Name::new(b"smtp").unwrap(),
+        transport: Transport::Tls,
+        certificate: None,
+        can_bind: false,
+        last_words: LastWords::WithOutcome,
+        initial: Some(initial.to_vec().into()),
+    };
+    let mut outgoing = Outgoing::default();
+    outgoing.begin(&begin(1, Mechanism::Plain, b"\0alice\0pencil"));
+    outgoing.begin(&begin(2, Mechanism::Login, b"alice"));
+    outgoing.begin(&begin(3, Mechanism::ScramSha256, b"n,,n=alice,r=x"));
+    let user =
+        |user: &[u8]| Search::User { user: Name::new(user).unwrap(), service: Name::default() };
+    outgoing.find(&Find { id: 4, socket: 1, peer, what: user(b"alice") });
+    outgoing.find(&Find {
+        id: 5,
+        socket: 1,
+        peer,
+        what: Search::List { mask: Name::new(b"*").unwrap() },
+    });
+    stream.write_all(outgoing.as_bytes()).unwrap();
+    let mut seen = BTreeMap::new();
+    while seen.len() < 5 {
+        let (id, what) = match reply(&mut stream, &mut decoder, &mut bytes) {
+            Reply::Challenge { id, message, .. } => {
+                let mut outgoing = Outgoing::default();
+                outgoing.respond(&Respond {
+                    id,
+                    message: b"pencil".to_vec().into(),
+                    binding: None,
+                });
+                stream.write_all(outgoing.as_bytes()).unwrap();
+                assert!((id, &**message) == (2, b"Password:"));
+                continue;
+            }
+            Reply::Ended { id, answer, user, .. } => (id, (answer, user.into_iter().collect())),
+            Reply::Found { more: true, users, .. } => {
+                assert_eq!(users, [Name::new(b"alice").unwrap()]);
+                continue;
+            }
+            Reply::Found { id, answer, users, .. } => (id, (answer, users)),
+            Reply::Offers(_) => continue,
+        };
+        assert!(seen.insert(id, what).is_none());
+    }
+    let alice = vec![Name::new(b"alice").unwrap()];
+    assert_eq!(seen[&1], (Answer::Accept, alice.clone()));
+    assert_eq!(seen[&2], (Answer::Accept, alice.clone()));
+    assert_eq!(seen[&3], (Answer::Refuse, vec![]));
+    assert_eq!(seen[&4], (Answer::Accept, alice));
+    assert_eq!(seen[&5], (Answer::Accept, vec![]));
+    // A damaged frame of an exchange ends this channel alone.
+    let mut other = running.listener();
+    stream.write_all(&[2, 0, 0, 0, 3, 1]).unwrap();
+    while stream.read(&mut [0; 4096]).unwrap() > 0 {}
+    assert_eq!(ask(&mut other, "alice", "pencil"), Answer::Accept);
+    assert!(running.end().0);
 }
 
 #[test]

@@ -171,13 +171,14 @@ impl Dispatcher {
             false => self.objection(begin.socket, begin.mechanism, begin.transport, begin.can_bind),
         };
         let exchange = self.conversation(&begin, now);
+        let has_begun = exchange.is_some();
         let mut login = Login::bare(origin, id, begin.peer, begin.source, begin.service);
         (login.serial, login.started_ns) = (serial, now.boot_ns);
         login.sasl = Some(Box::new(Sasl {
             mechanism: begin.mechanism,
             transport: begin.transport,
             certificate: begin.certificate,
-            exchange: Some(exchange),
+            exchange,
             stage: Stage::Talking,
             ends_ns: now.boot_ns.saturating_add(LIFETIME_NS),
             authzid: None,
@@ -189,20 +190,23 @@ impl Dispatcher {
             None => exchange_of(&mut login).map(|exchange| exchange.step(initial, None)),
             Some(_) => None,
         };
-        match step {
-            Some(step) => self.carry_on(login, step),
-            None => self.finish(login, Outcome::Refuse(refusal.unwrap_or_default())),
+        match (step, refusal) {
+            (Some(step), _) => self.carry_on(login, step),
+            (None, Some(why)) if has_begun => self.finish(login, Outcome::Refuse(why)),
+            (None, _) => self.finish(login, Outcome::Unavailable("internal")),
         }
         self.wake();
     }
 
-    fn conversation(&self, begin: &Begin, now: Moment) -> Exchange {
+    /// `None` without random bytes, since a nonce that can be foreseen lets a proof be used again.
+    fn conversation(&self, begin: &Begin, now: Moment) -> Option<Exchange> {
+        let mut is_random = true;
         let plus = if begin.can_bind && self.offers.has_plus(begin.socket, begin.transport) {
             Plus::Offered
         } else {
             Plus::NotOffered
         };
-        Exchange::begin(Start {
+        let exchange = Exchange::begin(Start {
             mechanism: begin.mechanism,
             plus,
             last_words: match begin.last_words {
@@ -213,11 +217,9 @@ impl Dispatcher {
             hosts: &self.sasl.hosts,
             realms: &self.sasl.realms,
             now: now.wall_s,
-            random: &mut |bytes| {
-                // The kernel's generator is ready long before a daemon starts, and is asked at each start.
-                let _ = getrandom::fill(bytes);
-            },
-        })
+            random: &mut |bytes| is_random &= getrandom::fill(bytes).is_ok(),
+        });
+        is_random.then_some(exchange)
     }
 
     /// Why this mechanism can't be had there and now.

@@ -146,21 +146,21 @@ impl Dispatcher {
         let mut realms = HashMap::new();
         for own in &config.realms {
             // Requests' realms are looked up as they are prepared. The first of a realm counts.
-            let realm = prepared_realm(names, "realm", &own.realm)?;
+            let realm = prepared(names, "realm", &own.realm)?;
             realms.entry(realm).or_insert(chains.len());
             chains.push(Chain::new(&own.chain, &parts.backends)?);
         }
         let default_realm = &config.mapping.default_realm;
-        let default_realm = prepared_realm(names, "default realm", default_realm)?;
+        let default_realm = prepared(names, "default realm", default_realm)?;
         let mapping = Mapping {
             rule: config.mapping.rule,
             default_realm: String::from_utf8_lossy(default_realm.as_bytes()).into_owned(),
         };
-        let master = |login: &String| {
-            let login = Name::new(login.as_bytes()).ok()?;
-            identity(&mapping, names, &login, &Name::default())
-        };
-        let masters = config.sasl.masters.iter().filter_map(master).collect();
+        let mut masters = Vec::new();
+        for login in &config.sasl.masters {
+            let master = prepared(names, "master", login)?;
+            masters.extend(identity(&mapping, names, &master, &Name::default()));
+        }
         let mut dispatcher = Self {
             masters,
             mapping,
@@ -422,8 +422,8 @@ impl Chain {
     }
 }
 
-/// A realm of the config as those of requests are prepared, so that each spelling of it is the same realm.
-fn prepared_realm(names: Preparation, what: &str, realm: &str) -> Result<Name, Trouble> {
+/// A name of the config as those of requests are prepared, so that each spelling of it is the same.
+fn prepared(names: Preparation, what: &str, realm: &str) -> Result<Name, Trouble> {
     let trouble = |why: &dyn std::fmt::Display| Trouble::new(format!("{what} {realm:?}: {why}"));
     let name = Name::new(realm.as_bytes()).map_err(|why| trouble(&why))?;
     names.prepare(&name).map_err(|why| trouble(&why))

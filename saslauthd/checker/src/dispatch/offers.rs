@@ -123,8 +123,11 @@ impl Dispatcher {
                 survey.shared = [Mechanism::CramMd5, Mechanism::DigestMd5].into_iter().collect();
             }
         }
+        // One that can't be asked is asked no more than once.
+        let mut away = BTreeSet::new();
         for hash in SCRAM_HASHES {
-            let serves_all = asked.iter().all(|index| !self.lacks_keys(*index, hash, now.wall_s));
+            let mut serves = |index: &usize| !self.lacks_keys(*index, hash, now.wall_s, &mut away);
+            let serves_all = asked.iter().all(&mut serves);
             if serves_all && !asked.is_empty() {
                 survey.all = mechanisms_of(hash).into_iter().fold(survey.all, MechanismSet::with);
             }
@@ -133,10 +136,23 @@ impl Dispatcher {
     }
 
     /// As it was known last, where the backend can't be asked now.
-    fn lacks_keys(&mut self, index: usize, hash: ScramHash, wall: u64) -> bool {
+    fn lacks_keys(
+        &mut self,
+        index: usize,
+        hash: ScramHash,
+        wall: u64,
+        away: &mut BTreeSet<usize>,
+    ) -> bool {
         let Some(backend) = self.backends.get_mut(index) else { return true };
-        if let Ok(lacks) = backend.lacks_keys(hash, wall) {
-            self.offers.lacking.insert((index, hash), lacks);
+        if backend.health().trouble.is_none() && !away.contains(&index) {
+            match backend.lacks_keys(hash, wall) {
+                Ok(lacks) => {
+                    self.offers.lacking.insert((index, hash), lacks);
+                }
+                Err(_) => {
+                    away.insert(index);
+                }
+            }
         }
         self.offers.lacking.get(&(index, hash)).copied().unwrap_or(true)
     }
