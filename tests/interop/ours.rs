@@ -24,8 +24,12 @@ chain = [\"sqlite\"]
 protocol = \"mux\"
 ";
 
-/// Every mechanism, and time for a daemon that is late.
+/// Every mechanism, names as mail programs give them, and time for a daemon that is late.
 const AUTH_CONFIG: &str = "\
+[realms]
+mapping = \"split\"
+[sasl]
+mechanisms = [\"PLAIN\", \"LOGIN\", \"SCRAM-SHA-1\", \"SCRAM-SHA-256\", \"CRAM-MD5\", \"DIGEST-MD5\"]
 [listener]
 answer = \"4500ms\"
 [realm.\"shadow.test\"]
@@ -35,6 +39,7 @@ chain = [\"sqlite\"]
 [[socket]]
 protocol = \"auth\"
 path = \"/run/auth/auth-login\"
+address_uids = [\"root\", \"postfix\", \"Debian-exim\", \"dovenull\"]
 ";
 
 const PWCHECK_CONFIG: &str = "\

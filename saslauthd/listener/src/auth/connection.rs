@@ -9,7 +9,6 @@ use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use ipc::config::Protocol;
 use ipc::exchange::{Binding, Message};
 use ipc::requests::Peer;
 use protocol::auth::Id;
@@ -355,11 +354,8 @@ fn leave(door: &Rc<Door>, connection: Rc<Connection>) {
         Talk::Userdb(lookups) => lookups.abandon(&mut desk),
     }
     drop(desk);
-    // Nobody else holds it: all others know it weakly.
-    if let Ok(connection) = Rc::try_unwrap(connection) {
-        let client = connection.client.into_inner();
-        let mut core = door.shared.core.borrow_mut();
-        core.dismiss(client, Protocol::Auth, Answer::Unavailable, Instant::now());
-    }
+    // Closed at once, since nobody else holds it: into a connection that only one side has ended Postfix would
+    // write its next request, and take the end that it still sees for another outage.
+    drop(connection);
     door.shared.flush();
 }
