@@ -57,6 +57,7 @@ pub const PARENT_TO_LISTENER: &[Row] = &[
     Row { tag: 1, name: "checker", most: 1, often: Often::Always },
     Row { tag: 2, name: "ping", most: 1, often: Often::Always },
     Row { tag: 3, name: "stop", most: 1, often: Often::Once },
+    Row { tag: 4, name: "access", most: 64 * 1024, often: Often::Always },
 ];
 
 /// Parent to checker.

@@ -5,8 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod sasl;
 
+pub use access::Access;
 pub use sasl::{Certificates, Mechanisms, Offered, Sasl, SaslSocket};
 
 /// The listener's whole task.
@@ -54,6 +56,8 @@ pub enum Protocol {
     Auth,
     /// Dovecot's userdb protocol.
     Userdb,
+    /// Postfix policy delegation.
+    Policy,
 }
 
 /// How the auth protocol is spoken on a socket.

@@ -24,6 +24,8 @@ pub enum ToListener {
     Ping,
     /// Accept no more, answer what is under way, and exit.
     Stop,
+    /// Decide by this access map from now on. Descriptor: its text, in sealed memory.
+    Access(config::Access),
 }
 
 /// Parent to checker.
@@ -149,6 +151,7 @@ mod tests {
             round_trip(message);
         }
         round_trip(ToChecker::House(House::default()));
+        round_trip(ToListener::Access(config::Access::default()));
         round_trip(FromChild::Ready(Confinement::default()));
         round_trip(FromChild::Refused("no such file".into()));
     }

@@ -21,6 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::auth::hall::Hall;
 use crate::core::Shared;
 use crate::events::Events;
+use crate::policy::Policy;
 use crate::serving::Served;
 use crate::watch::watch;
 
@@ -43,6 +44,8 @@ pub(crate) struct Door {
     pub(crate) events: Rc<Events>,
     /// The connections that stay.
     pub(crate) hall: Rc<Hall>,
+    /// The access map, and those who ask about it.
+    pub(crate) policy: Rc<Policy>,
     /// The limit of descriptors of this process.
     pub(crate) descriptors: usize,
 }
@@ -158,7 +161,7 @@ enum Parsed {
 fn parse(served: &Served, bytes: &[u8]) -> Parsed {
     match served.protocol {
         // Served by rooms of their own.
-        Protocol::Auth | Protocol::Userdb => Parsed::Incomplete,
+        Protocol::Auth | Protocol::Userdb | Protocol::Policy => Parsed::Incomplete,
         Protocol::Mux => match mux::decode(bytes, &served.fields) {
             mux::Decoded::Incomplete => Parsed::Incomplete,
             mux::Decoded::Request(request) => {

@@ -192,7 +192,7 @@ impl Core {
             (Protocol::Mux, Answer::Refuse) => mux::NO,
             (Protocol::Pwcheck, Answer::Accept) => pwcheck::OK,
             (Protocol::Pwcheck, Answer::Refuse) => pwcheck::NO,
-            (_, Answer::Unavailable) | (Protocol::Auth | Protocol::Userdb, _) => b"",
+            (_, Answer::Unavailable) | (Protocol::Auth | Protocol::Userdb | Protocol::Policy, _) => b"",
         };
         // A fresh socket takes four bytes always; an error means that the client is gone.
         if !reply.is_empty() && peer::send(&client, reply).is_err() {
@@ -261,6 +261,11 @@ impl Core {
     /// Whether another client can be taken in that stays: half of the places are for those who go.
     pub(crate) fn has_room_to_stay(&self) -> bool {
         self.staying < self.most.div_ceil(2) && self.has_room()
+    }
+
+    /// Whether a connection that stays and needs no checker can be taken in.
+    pub(crate) fn has_place(&self) -> bool {
+        self.staying < self.most.div_ceil(2) && self.connections() < self.most
     }
 
     /// Whether the checker has much to read before it gets more.

@@ -11,6 +11,7 @@ mod events;
 mod linger;
 mod link;
 mod parent;
+mod policy;
 mod serving;
 mod slots;
 mod watch;
@@ -67,7 +68,8 @@ async fn serve(channel: OwnedFd, files: Landlock, limit: usize) -> sys::Result<p
     tokio::task::spawn_local(link::look_after(Rc::clone(&shared)));
     tokio::task::spawn_local(link::write(Rc::clone(&shared)));
     let hall = auth::hall::Hall::new();
-    let door = Rc::new(clients::Door { shared, events, hall, descriptors: limit });
+    let policy = Rc::default();
+    let door = Rc::new(clients::Door { shared, events, hall, policy, descriptors: limit });
     tokio::task::spawn_local(auth::hall::let_out(Rc::clone(&door)));
     Ok(parent::obey(door, channel).await)
 }

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::clients::{self, Door};
-use crate::{auth, link, serving};
+use crate::{auth, link, policy, serving};
 
 /// Descriptors kept back for the channels, the log and the runtime when places are counted.
 const RESERVED: usize = 64;
@@ -84,7 +84,7 @@ fn act(
 ) -> Result<Next, End> {
     let expected = match &message {
         ToListener::Serve(config) => config.sockets.len(),
-        ToListener::Checker => 1,
+        ToListener::Checker | ToListener::Access(_) => 1,
         ToListener::Ping | ToListener::Stop => 0,
     };
     if descriptors.len() != expected {
@@ -95,6 +95,11 @@ fn act(
         ToListener::Checker => {
             if let Some(channel) = descriptors.pop() {
                 link::adopt(door, channel)?;
+            }
+        }
+        ToListener::Access(config) => {
+            if let Some(text) = descriptors.pop() {
+                door.policy.take(&config, text)?;
             }
         }
         ToListener::Ping => door.events.say(&FromChild::Alive),
@@ -117,6 +122,7 @@ fn serve(
     door.shared.core.borrow_mut().configure(config, places(door.descriptors, config.connections));
     let served: Vec<_> = served.into_iter().map(Rc::new).collect();
     door.hall.serve(&served);
+    door.policy.part();
     for socket in served {
         let door = Rc::clone(door);
         let task = match socket.protocol {
@@ -126,6 +132,7 @@ fn serve(
             Protocol::Auth | Protocol::Userdb => {
                 tokio::task::spawn_local(auth::accept(door, socket))
             }
+            Protocol::Policy => tokio::task::spawn_local(policy::accept(door, socket)),
         };
         accepting.push(task.abort_handle());
     }
@@ -145,6 +152,7 @@ fn places(descriptors: usize, configured: u32) -> usize {
 async fn farewell(door: &Door) {
     let end = tokio::time::Instant::now() + FAREWELL;
     door.hall.stop();
+    door.policy.part();
     let busy = || {
         let core = door.shared.core.borrow();
         core.waiting() > 0 || core.staying > 0

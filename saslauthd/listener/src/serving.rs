@@ -71,7 +71,7 @@ impl Served {
             Protocol::Mux => self.fields.request() + 2 + 64,
             Protocol::Pwcheck => protocol::pwcheck::MAX_REQUEST + 1,
             // Lines of their own length, on connections that stay.
-            Protocol::Auth | Protocol::Userdb => 0,
+            Protocol::Auth | Protocol::Userdb | Protocol::Policy => 0,
         }
     }
 }

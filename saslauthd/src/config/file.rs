@@ -36,12 +36,17 @@ fn read(path: &Path, uid: u32) -> Result<Config, Report> {
 }
 
 fn trusted_text(path: &Path, uid: u32) -> Result<String, String> {
+    bounded(open_trusted(path, uid, "the configuration")?)
+}
+
+/// Opens `what`, if only root or ourselves can have written it.
+pub(super) fn open_trusted(path: &Path, uid: u32, what: &str) -> Result<File, String> {
     let open = std::fs::OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
-    let file = open.map_err(|e| format!("cannot open the configuration: {e}"))?;
+    let file = open.map_err(|e| format!("cannot open {what}: {e}"))?;
     // Of the open file, not of the path, which may name another one by now.
-    let facts = file.metadata().map_err(|e| format!("cannot look at the configuration: {e}"))?;
+    let facts = file.metadata().map_err(|e| format!("cannot look at {what}: {e}"))?;
     if !facts.is_file() {
-        return Err("the configuration is not a regular file".into());
+        return Err(format!("{what} is not a regular file"));
     }
     if facts.uid() != 0 && facts.uid() != uid {
         return Err(format!("belongs to user {}; chown it to root", facts.uid()));
@@ -52,7 +57,7 @@ fn trusted_text(path: &Path, uid: u32) -> Result<String, String> {
             facts.mode() & 0o7777
         ));
     }
-    bounded(file)
+    Ok(file)
 }
 
 fn bounded(file: File) -> Result<String, String> {

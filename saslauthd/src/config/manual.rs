@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::access::Access;
 use super::limits::Limits;
 use super::sasl::Sasl;
 use super::sections::{Backend, Cache, Hashing, Listener, Log, Realm, Realms, Socket, Top};
@@ -34,6 +35,7 @@ fn parts() -> Vec<Part> {
         Part::of::<Limits>("[limits]"),
         Part::of::<Cache>("[cache]"),
         Part::of::<Sasl>("[sasl]"),
+        Part::of::<Access>("[access]"),
         Part::of::<Log>("[log]"),
     ]
 }

@@ -4,6 +4,7 @@
 //! ourselves can write it ([`file`]), and reads nothing else. Names are looked up and values handed to the
 //! children by [`plan`].
 
+pub mod access;
 mod backends;
 pub mod complaint;
 mod dovecot;
@@ -52,6 +53,8 @@ pub struct Config {
     pub cache: Cache,
     /// `[sasl]`.
     pub sasl: Sasl,
+    /// `[access]`.
+    pub access: access::Access,
     /// `[log]`.
     pub log: Log,
     /// What was wrong with the text so far; [`Self::plan`] adds its own and shows them all at once.
@@ -86,6 +89,7 @@ impl Config {
         read_section("hashing", &mut self.hashing, &mut keys);
         read_section("limits", &mut self.limits, &mut keys);
         read_section("cache", &mut self.cache, &mut keys);
+        read_section("access", &mut self.access, &mut keys);
         read_section("sasl", &mut self.sasl, &mut keys);
         read_section("log", &mut self.log, &mut keys);
         self.sockets = read_sockets(&mut keys);

@@ -9,6 +9,7 @@ use ipc::config as task;
 use sys::channel::MAX_DESCRIPTORS;
 use sys::identity::AccountFiles;
 
+use super::access::{self, Loaded};
 use super::complaint::{Complaints, Report};
 use super::sections::{CacheMode, Level, LogTo, Mapping, Names, Protocol, Socket};
 use super::setting::At;
@@ -65,6 +66,8 @@ pub struct Plan {
     pub listener: task::Listener,
     /// What the checker is told; its pid is still to be set.
     pub checker: task::Checker,
+    /// The access map, where there is one.
+    pub access: Option<Loaded>,
     /// What the administrator should know, a line each.
     pub warnings: Vec<String>,
 }
@@ -96,13 +99,16 @@ impl Config {
     /// Looks everything up, or says all that is wrong.
     pub fn plan(&self, host: &Host) -> Result<Plan, Report> {
         let mut complaints = Complaints::default();
-        let plan = Planner { config: self, host, complaints: &mut complaints }.plan();
+        let mut planner = Planner { config: self, host, complaints: &mut complaints };
+        let access = planner.access();
+        let mut plan = planner.plan();
         let complaints = self.complaints.clone().and(complaints, &self.text);
-        if complaints.is_empty() {
-            Ok(plan)
-        } else {
-            Err(complaints.into_report(&self.name(), &self.text))
+        if !complaints.is_empty() {
+            return Err(complaints.into_report(&self.name(), &self.text));
         }
+        // Another file with a report of its own.
+        plan.access = access.map(|(path, task)| access::load(&path, &task)).transpose()?;
+        Ok(plan)
     }
 
     /// The file's name, or `built-in defaults`.
@@ -143,6 +149,7 @@ impl Planner<'_> {
             operators: operators.as_ref().map(|(gid, _)| *gid),
             listener_user: top.listener_user.value.clone(),
             checker_user: top.checker_user.value.clone(),
+            access: None,
             checker: self.checker(operators.map(|(_, uids)| uids).unwrap_or_default(), &public),
             listener: self.listener(public),
             run_dir,
@@ -201,6 +208,7 @@ impl Planner<'_> {
             Protocol::Pwcheck => "pwcheck",
             Protocol::Auth => "auth",
             Protocol::Userdb => "userdb",
+            Protocol::Policy => "policy",
         };
         let (path, at) = match &keys.path {
             Some(path) => (path.value.0.clone(), &path.at),
@@ -230,6 +238,7 @@ impl Planner<'_> {
                 Protocol::Pwcheck => task::Protocol::Pwcheck,
                 Protocol::Auth => task::Protocol::Auth,
                 Protocol::Userdb => task::Protocol::Userdb,
+                Protocol::Policy => task::Protocol::Policy,
             },
             uids: uids.map(|uids| uids.iter().filter_map(|user| self.uid(user)).collect()),
             address_uids: keys.address_uids.iter().filter_map(|user| self.uid(user)).collect(),

@@ -148,8 +148,9 @@ impl Planner<'_> {
                 .collect(),
             masters: sasl.masters.clone(),
             derive: task::Mechanisms::of_names(sasl.derive.iter().map(|scram| scram.word())),
-            hosts: if sasl.hosts.is_empty() { vec![host.clone()] } else { sasl.hosts.clone() },
-            realms: vec![if realm.is_empty() { host } else { realm.clone() }],
+            hosts: if sasl.hosts.is_empty() { vec![host] } else { sasl.hosts.clone() },
+            // The host's name is no realm here: who is `alice` by PLAIN must not be `alice` of somewhere by DIGEST-MD5.
+            realms: if realm.is_empty() { Vec::new() } else { vec![realm.clone()] },
         }
     }
 }

@@ -69,11 +69,12 @@ settings! {
     /// A socket that mail servers ask on; repeat the section for more. Without any there is one for the Cyrus
     /// protocol, `mux` in the run directory.
     pub struct Socket {
-        /// Where it is. By default what is spoken there, in the run directory: `mux`, `pwcheck`, `auth` or `userdb`.
+        /// Where it is. By default what is spoken there, in the run directory: `mux`, `pwcheck`, `auth`, `userdb` or `policy`.
         path: Option<At<AbsolutePath>> = None,
         /// What is spoken there: "mux" (Cyrus saslauthd), "pwcheck" (its ancestor), "auth" (Dovecot's auth protocol, for Postfix's
-        /// `smtpd_sasl_type = dovecot`, Exim's dovecot driver, chasquid, maddy and Dovecot's login processes) or "userdb"
-        /// (Dovecot's userdb protocol: whether there is a user, never a password).
+        /// `smtpd_sasl_type = dovecot`, Exim's dovecot driver, chasquid, maddy and Dovecot's login processes), "userdb"
+        /// (Dovecot's userdb protocol: whether there is a user, never a password) or "policy" (Postfix's `check_policy_service`,
+        /// answered by the map of `[access]`).
         protocol: Protocol = Protocol::Mux,
         /// The owner. By default whoever starts the daemon.
         owner: Option<At<Account>> = None,

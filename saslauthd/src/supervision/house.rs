@@ -83,6 +83,7 @@ pub struct House {
     pub(super) retiring: Vec<(Process, Instant)>,
     /// What an operator should know.
     pub(super) warnings: Vec<String>,
+    pub(super) access_watch: super::access::Watch,
     /// When a log daemon that is away is looked for.
     pub(super) log_due: Option<Instant>,
     changed: bool,
@@ -109,6 +110,7 @@ impl House {
             reload_again: false,
             retiring: Vec::new(),
             warnings: Vec::new(),
+            access_watch: super::access::Watch::default(),
             log_due: None,
             changed: false,
             started: clock::wall_seconds(),
@@ -186,6 +188,7 @@ impl House {
         }
         self.act_on_reload(now);
         self.look_for_log(now);
+        self.look_at_access(now);
         if self.next_watchdog.is_some_and(|due| now >= due) {
             self.parts.notifier.watchdog();
             self.next_watchdog = self.parts.watchdog.map(|every| now + every / 2);
@@ -203,6 +206,7 @@ impl House {
             self.checker.pulse.next(),
             self.next_watchdog,
             self.log_due,
+            self.access_due(),
         ];
         let due = dues.into_iter().chain(self.reload_dues()).flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(now));
@@ -288,6 +292,7 @@ impl House {
 
     /// What the listener serves from now on.
     pub(super) fn tell_serve(&mut self) {
+        self.tell_access();
         let Some(process) = &self.listener.process else { return };
         let message = ToListener::Serve(self.parts.plan.listener.clone());
         if let Err(fault) = process.tell(&message, &self.parts.sockets.descriptors()) {

@@ -2,6 +2,7 @@
 //!
 //! Runs in the parent, in one thread without a runtime. It trusts the configuration and the kernel, and no child.
 
+mod access;
 pub mod errors;
 pub mod house;
 pub mod identities;

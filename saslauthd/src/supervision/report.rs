@@ -124,6 +124,7 @@ fn named(socket: &ipc::config::Socket) -> String {
         ipc::config::Protocol::Pwcheck => "pwcheck",
         ipc::config::Protocol::Auth => "auth",
         ipc::config::Protocol::Userdb => "userdb",
+        ipc::config::Protocol::Policy => "policy",
     };
     format!("{protocol} {}", socket.path)
 }

@@ -27,6 +27,7 @@ pub mod notify;
 pub mod peer;
 pub mod pidfile;
 pub mod sandbox;
+pub mod sealed;
 pub mod shared;
 pub mod signals;
 

@@ -114,10 +114,10 @@ fn talk(door: &Door, served: &Served, peer: Peer, first: &mut Message) -> Option
 }
 
 /// The place of a connection that stays, for as long as its task lives.
-struct Place(Rc<Shared>);
+pub(crate) struct Place(Rc<Shared>);
 
 impl Place {
-    fn take(shared: Rc<Shared>) -> Self {
+    pub(crate) fn take(shared: Rc<Shared>) -> Self {
         shared.core.borrow_mut().staying += 1;
         Self(shared)
     }
