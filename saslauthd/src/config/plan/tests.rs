@@ -227,3 +227,32 @@ fn the_keys_of_dovecots_protocols_are_ids_and_a_home() {
         assert!(report.contains("2:15: a home has %u, %n and %d"), "{report}");
     }
 }
+
+#[test]
+fn the_checker_is_told_what_each_socket_may_offer() {
+    use ipc::config::{Certificates, Mechanisms, Offered, SaslSocket};
+    let text = "[sasl]\nbefore_tls = [\"SCRAM-SHA-256\"]\nmasters = [\"olga\"]\nderive = [\"SCRAM-SHA-1\"]\n\
+                [[socket]]\n[[socket]]\nprotocol = \"auth\"\ncertificate_uids = [\"postfix\"]\n\
+                [[socket]]\nprotocol = \"auth\"\npath = \"/run/a\"\nbefore_tls = []\n\
+                mechanisms = [\"PLAIN\", \"CRAM-MD5\"]\n";
+    let sasl = World::new().plan(text).unwrap().checker.sasl;
+    let names = |names: &[&str]| Mechanisms::of_names(names.iter().copied());
+    let auto = SaslSocket {
+        offered: Offered::Auto,
+        before_tls: names(&["SCRAM-SHA-256"]),
+        certificates: Certificates::Stated,
+    };
+    let listed = SaslSocket {
+        offered: Offered::Listed(names(&["PLAIN", "CRAM-MD5"])),
+        ..SaslSocket::default()
+    };
+    assert_eq!(sasl.sockets, [SaslSocket::default(), auto, listed]);
+    assert_eq!((sasl.masters, sasl.derive), (vec!["olga".to_owned()], names(&["SCRAM-SHA-1"])));
+    assert_eq!(sasl.hosts, ["mail.example.org"]);
+    let plain = World::new().plan("").unwrap().checker.sasl;
+    assert_eq!(plain.derive, names(&["SCRAM-SHA-256", "SCRAM-SHA-512"]));
+    for wrong in ["mechanisms = \"all\"", "mechanisms = [\"KERBEROS\"]", "derive = [\"PLAIN\"]"] {
+        let report = World::new().plan(&format!("[sasl]\n{wrong}\n")).unwrap_err();
+        assert!(report.contains("x.toml:2:") && report.contains("expected"), "{report}");
+    }
+}
