@@ -6,6 +6,7 @@
 // A fuzz target reports by panicking.
 #![allow(clippy::panic, clippy::expect_used)]
 
+pub mod dovecot;
 pub mod sasl;
 
 use std::path::Path;

@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 19] = [
+const TARGETS: [Target; 22] = [
     ("mux", mux),
     ("pwcheck", pwcheck),
     ("operator", operator),
@@ -30,6 +30,9 @@ const TARGETS: [Target; 19] = [
     ("sasl_cram_md5", sasl::cram_md5),
     ("sasl_digest_md5", sasl::digest_md5),
     ("sasl_scram", sasl::scram),
+    ("auth_server", dovecot::auth_server),
+    ("auth_client", dovecot::auth_client),
+    ("userdb", dovecot::userdb),
 ];
 
 fn here() -> PathBuf {
