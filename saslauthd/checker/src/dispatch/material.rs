@@ -168,6 +168,9 @@ fn candidate_of(backend: usize, found: Found, wanted: Wanted) -> Result<Candidat
         (Wanted::Scram(hash), None) if scheme == scheme_of(hash) => {
             (verifier.into_scram().map(Secret::Keys), scheme)
         }
+        // Our own accounts have keys or none: nothing is derived from them when a name is first heard, so their
+        // challenges need no floor.
+        _ if own.is_some() => (None, scheme),
         _ => (verifier.into_shared().map(Secret::Password), scheme),
     };
     let secret = secret.ok_or_else(|| standing.err().unwrap_or(Reason::NoKeys))?;

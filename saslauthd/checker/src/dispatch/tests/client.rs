@@ -172,6 +172,24 @@ pub(super) fn cram(user: &str, password: &str, challenge: &str) -> String {
     format!("{user} {digest}")
 }
 
+/// DIGEST-MD5's response, for an empty realm.
+pub(super) fn digest(user: &str, password: &str, challenge: &str) -> String {
+    let hash = |parts: &[u8]| md5::Md5::digest(parts);
+    let hex =
+        |parts: &[u8]| hash(parts).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (_, rest) = challenge.split_once("nonce=\"").unwrap();
+    let (nonce, _) = rest.split_once('"').unwrap();
+    let uri = "smtp/mail.example.org";
+    let inner = hash(format!("{user}::{password}").as_bytes());
+    let first = [inner.as_slice(), format!(":{nonce}:cnonce").as_bytes()].concat();
+    let (first, second) = (hex(&first), hex(format!("AUTHENTICATE:{uri}").as_bytes()));
+    let response = hex(format!("{first}:{nonce}:00000001:cnonce:auth:{second}").as_bytes());
+    format!(
+        "username=\"{user}\",nonce=\"{nonce}\",cnonce=\"cnonce\",nc=00000001,qop=auth,\
+         digest-uri=\"{uri}\",response={response}"
+    )
+}
+
 pub(super) fn one(mut replies: Vec<Reply>) -> Reply {
     assert_eq!(replies.len(), 1);
     replies.remove(0)

@@ -59,6 +59,7 @@ fn scram_right_wrong_unknown_closed_and_without_keys() {
     let files = Files::new();
     let backend = files.with_keys("db", &[("alice", "pencil"), ("closed", "pencil")]);
     files.add("db", "keyless", "", &argon("pencil"), restrictions("*", "*"));
+    files.add("db", "clear", "", "{PLAIN}pencil", restrictions("*", "*"));
     files.edit("db", "closed", &Edit::Lock);
     let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
     let end = house.scram(&ask(SCRAM), "n,,", "alice", "pencil");
@@ -76,6 +77,7 @@ fn scram_right_wrong_unknown_closed_and_without_keys() {
         ("closed", "pencil", "disabled"),
         ("closed", "Pencil", "wrong-password"),
         ("keyless", "pencil", "no-keys"),
+        ("clear", "pencil", "no-keys"),
     ] {
         let end = house.scram(&ask(SCRAM), "n,,", user, password);
         assert_eq!((end.answer, end.user, end.last_words), (Answer::Refuse, None, None), "{user}");
@@ -85,6 +87,17 @@ fn scram_right_wrong_unknown_closed_and_without_keys() {
             house.event()
         );
     }
+}
+
+#[test]
+fn a_name_that_cannot_be_one_is_refused_at_the_end_as_any_other() {
+    let files = Files::new();
+    let backend = files.with_keys("db", &[("alice", "pencil")]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    assert_eq!(house.scram(&ask(SCRAM), "n,,", "ali\u{200b}ce", "pencil").answer, Answer::Refuse);
+    assert!(house.event().contains(" reason=name-not-allowed "));
+    assert_eq!(house.plain("", "ali\u{200b}ce", "pencil").answer, Answer::Refuse);
+    assert!(house.event().contains(" reason=name-not-allowed "));
 }
 
 #[test]
@@ -408,6 +421,12 @@ fn a_sasldb_serves_scram_and_the_shared_secrets() {
             answer,
             "{user} {password}"
         );
+        let server = challenge(house.begin(1, &ask(Mechanism::DigestMd5), None));
+        let response = digest(user, password, &server);
+        let end = ended(house.respond(1, response.as_bytes()));
+        assert_eq!(end.answer, answer, "{user} {password}");
+        let words = end.last_words.unwrap_or_default();
+        assert_eq!(words.starts_with("rspauth="), answer == Answer::Accept);
     }
     // A challenge that may have taken a derivation comes no sooner for names that took none.
     for user in ["alice", "nobody"] {
