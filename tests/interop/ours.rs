@@ -30,6 +30,7 @@ const AUTH_CONFIG: &str = "\
 mapping = \"split\"
 [sasl]
 mechanisms = [\"PLAIN\", \"LOGIN\", \"SCRAM-SHA-1\", \"SCRAM-SHA-256\", \"CRAM-MD5\", \"DIGEST-MD5\"]
+hosts = [\"mail.example.test\", \"submission.example.test\", \"127.0.0.2\"]
 [listener]
 answer = \"4500ms\"
 [realm.\"shadow.test\"]
@@ -75,6 +76,10 @@ impl Daemon for Ours<'_> {
             Socket::Auth => AUTH_CONFIG.to_owned(),
         };
         self.world.write("/etc/saslauthd.toml", &config)?;
+        if self.socket == Socket::Auth {
+            // Dovecot's login processes are not in the group that a directory made by the daemon is for.
+            self.world.directory("/run/auth", 0)?;
+        }
         let arguments =
             ["-a", "sasldb", "-m", "/run/saslauthd", "-d", "--config", "/etc/saslauthd.toml"];
         self.world.spawn(NAME, &program.to_string_lossy(), &arguments)?;
