@@ -22,7 +22,8 @@ const CHUNK: usize = 64 * 1024;
 /// Makes a channel the current one, and reads it until its end.
 pub(crate) fn adopt(door: &Rc<Door>, channel: OwnedFd) -> std::io::Result<()> {
     sys::descriptors::set_nonblocking(&channel)?;
-    let channel = Rc::new(watch(channel, Interest::READABLE | Interest::WRITABLE)?);
+    // For reading alone: whoever waits for room is woken each time that the checker takes bytes out.
+    let channel = Rc::new(watch(channel, Interest::READABLE)?);
     let (number, before) = door.shared.core.borrow_mut().adopt(Rc::clone(&channel));
     tokio::task::spawn_local(read(Rc::clone(door), number, channel));
     if let Some(before) = before {
@@ -40,10 +41,16 @@ async fn read(door: Rc<Door>, number: u32, channel: Rc<AsyncFd<OwnedFd>>) {
         let room = buffer.get_mut(kept..).unwrap_or_default();
         match peer::receive(channel.get_ref(), room) {
             Ok(0) => break,
-            Ok(count) => match deliver(&door, number, &mut answers, &mut buffer, kept + count) {
-                Some(rest) => kept = rest,
-                None => break,
-            },
+            Ok(count) => {
+                // A short read took everything; what comes later makes the channel ready again.
+                if count < room.len() {
+                    guard.clear_ready();
+                }
+                match deliver(&door, number, &mut answers, &mut buffer, kept + count) {
+                    Some(rest) => kept = rest,
+                    None => break,
+                }
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
             Err(_) => break,
         }
@@ -99,10 +106,17 @@ pub(crate) async fn write(shared: Rc<Shared>) {
         while !shared.core.borrow_mut().flush() {
             let channel = shared.core.borrow().link.as_ref().map(|link| Rc::clone(&link.channel));
             let Some(channel) = channel else { break };
-            let Ok(mut guard) = channel.writable().await else { break };
-            guard.clear_ready();
+            if wait_for_room(&channel).await.is_err() {
+                break;
+            }
         }
     }
+}
+
+/// Watches a second descriptor of the channel for as long as there is no room.
+async fn wait_for_room(channel: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
+    let second = watch(channel.get_ref().try_clone()?, Interest::WRITABLE)?;
+    second.writable().await.map(|_| ())
 }
 
 /// Lets a channel that is no longer the current one answer what it was asked, then ends it.
