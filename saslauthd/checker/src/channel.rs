@@ -8,13 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use ipc::Malformed;
 use ipc::exchange::Reply;
 use ipc::requests::{Answered, Incoming, Outgoing, Requests};
-use tokio::net::UnixStream;
+use sys::peer;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use zeroize::Zeroizing;
 
 /// Bytes read at a time: a thousand logins, or a few of the longest.
@@ -23,9 +24,18 @@ const READ: usize = 128 * 1024;
 /// Answers that may wait for the listener to read, in bytes; above that nothing more is read from it.
 const MOST_UNSENT: usize = 1024 * 1024;
 
+/// See `serve`: sound for an `OwnedFd`, and tokio's other constructor is unsafe.
+#[expect(deprecated, reason = "sound for an OwnedFd")]
+fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, interest)
+}
+
 /// A channel, shared by the task that reads it and those that answer.
 pub(crate) struct Channel {
-    stream: UnixStream,
+    /// Watched for reading alone: whoever waits for room is woken each time that the listener takes bytes out.
+    stream: AsyncFd<OwnedFd>,
+    /// A second descriptor of it, watched for as long as there is no room.
+    room: RefCell<Option<AsyncFd<OwnedFd>>>,
     unsent: RefCell<Outgoing>,
     reader: RefCell<Option<Waker>>,
     ended: Cell<bool>,
@@ -50,10 +60,10 @@ enum Ready {
 impl Channel {
     /// Takes over a connected stream socket.
     pub(crate) fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        let stream = StdStream::from(descriptor);
-        stream.set_nonblocking(true)?;
+        sys::descriptors::set_nonblocking(&descriptor)?;
         Ok(Self {
-            stream: UnixStream::from_std(stream)?,
+            stream: watch(descriptor, Interest::READABLE)?,
+            room: RefCell::default(),
             unsent: RefCell::default(),
             reader: RefCell::default(),
             ended: Cell::new(false),
@@ -79,9 +89,8 @@ impl Channel {
     pub(crate) fn flush(&self) {
         let mut unsent = self.unsent.borrow_mut();
         while !unsent.is_empty() && !self.ended.get() {
-            match self.stream.try_write(unsent.as_bytes()) {
+            match peer::send(self.stream.get_ref(), unsent.as_bytes()) {
                 Ok(count) => unsent.sent(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.ended.set(error.kind() != ErrorKind::WouldBlock);
                     if let Some(reader) = self.reader.borrow_mut().take() {
@@ -110,20 +119,35 @@ impl Channel {
             if self.ended.get() {
                 return End::Closed;
             }
-            let count = match self.stream.try_read(buffer.get_mut(filled..).unwrap_or_default()) {
+            let count = match self.receive(buffer.get_mut(filled..).unwrap_or_default()).await {
                 Ok(0) => return End::Closed,
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Err(error) => return End::System(error),
             };
+            let is_full = filled + count == buffer.len();
             match take_apart(&mut requests, &mut buffer, filled + count, &each) {
                 Ok(rest) => filled = rest,
                 Err(malformed) => return End::Malformed(malformed),
             }
             turn();
-            // Other tasks have their turn between two batches, however fast the listener asks.
-            tokio::task::yield_now().await;
+            // Other tasks have their turn between two batches, however fast the listener asks; a channel that was
+            // read empty waits by itself.
+            if is_full {
+                tokio::task::yield_now().await;
+            }
         }
+    }
+
+    /// Reads once, when the channel was ready.
+    async fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
+        let mut guard = self.stream.readable().await?;
+        let received = peer::receive(self.stream.get_ref(), room);
+        // A short read took everything; what comes later makes the channel ready again.
+        if !matches!(received, Ok(count) if count == 0 || count == room.len()) {
+            guard.clear_ready();
+        }
+        received
     }
 
     fn ready(&self, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
@@ -131,18 +155,30 @@ impl Channel {
             return Poll::Ready(Ok(Ready::Read));
         }
         let unsent = self.unsent.borrow().as_bytes().len();
-        if unsent > 0
-            && let Poll::Ready(ready) = self.stream.poll_write_ready(context)
-        {
+        if unsent == 0 {
+            self.room.take();
+        } else if let Poll::Ready(ready) = self.poll_room(context) {
             return Poll::Ready(ready.map(|()| Ready::Write));
         }
         if unsent <= MOST_UNSENT
             && let Poll::Ready(ready) = self.stream.poll_read_ready(context)
         {
-            return Poll::Ready(ready.map(|()| Ready::Read));
+            return Poll::Ready(ready.map(|_| Ready::Read));
         }
         *self.reader.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
+    }
+
+    /// Ready when the listener has taken bytes out since the channel was full.
+    fn poll_room(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = self.room.borrow_mut();
+        let second = match room.take() {
+            Some(second) => second,
+            None => watch(self.stream.get_ref().try_clone()?, Interest::WRITABLE)?,
+        };
+        let mut guard = ready!(room.insert(second).poll_write_ready(context))?;
+        guard.clear_ready();
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -168,6 +204,8 @@ fn take_apart(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream as StdStream;
+
     use ipc::requests::{Answers, FromChecker, Peer, Source, Verify};
     use protocol::{Answer, Name, Password};
 
