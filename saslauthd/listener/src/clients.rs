@@ -90,12 +90,29 @@ enum Batch {
 /// Takes in a batch of clients, and says how it ended and how many came.
 fn accept_batch(door: &Rc<Door>, served: &Rc<Served>, chunk: &mut [u8]) -> (Batch, usize) {
     let now = Instant::now();
+    let mut late = Vec::new();
+    let taken = accept_some(door, served, |client| {
+        if let Some(client) = read(door, served, client, chunk, now) {
+            // Counted now, not when its task first runs: the next of this batch has to know of it.
+            late.push((client, Late::count(Rc::clone(&door.shared))));
+        }
+    });
+    // Who had just connected has written by now.
+    for (client, late) in late {
+        if let Some(client) = read(door, served, client, chunk, now) {
+            tokio::task::spawn_local(wait_for(Rc::clone(door), Rc::clone(served), client, late));
+        }
+    }
+    taken
+}
+
+fn accept_some(door: &Door, served: &Served, mut admit: impl FnMut(OwnedFd)) -> (Batch, usize) {
     for accepted in 0..BATCH {
         if !door.shared.core.borrow().has_room() {
             return (Batch::More, accepted);
         }
         match peer::accept(&served.listening) {
-            Ok(Some(client)) => admit(door, served, client, chunk, now),
+            Ok(Some(client)) => admit(client),
             Ok(None) => return (Batch::Drained, accepted),
             Err(_) => return (Batch::NoDescriptor, accepted),
         }
@@ -103,23 +120,27 @@ fn accept_batch(door: &Rc<Door>, served: &Rc<Served>, chunk: &mut [u8]) -> (Batc
     (Batch::More, BATCH)
 }
 
-fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd, chunk: &mut [u8], now: Instant) {
+/// Acts on what a client has written, and gives it back when that is no whole request yet.
+fn read(
+    door: &Door,
+    served: &Served,
+    client: OwnedFd,
+    chunk: &mut [u8],
+    now: Instant,
+) -> Option<OwnedFd> {
     let most = served.most().min(chunk.len());
-    let Some(chunk) = chunk.get_mut(..most) else { return };
+    let chunk = chunk.get_mut(..most)?;
     // Only looked at: the request is taken out when its client is shown out (see `peer::peek`).
     let received = match peer::peek(&client, chunk) {
-        Ok(0) => return,
+        Ok(0) => return None,
         Ok(count) => count,
         Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-        Err(_) => return,
+        Err(_) => return None,
     };
     let bytes = chunk.get_mut(..received).unwrap_or_default();
-    if let Some(client) = decode(door, served, client, bytes, now) {
-        // Counted now, not when the task first runs: the next of this batch has to know of it.
-        let late = Late::count(Rc::clone(&door.shared));
-        tokio::task::spawn_local(wait_for(Rc::clone(door), Rc::clone(served), client, late));
-    }
+    let client = decode(door, served, client, bytes, now);
     bytes.zeroize();
+    client
 }
 
 /// Acts on the bytes so far; gives the client back when they are no whole request yet.
