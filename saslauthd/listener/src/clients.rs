@@ -69,6 +69,8 @@ pub(crate) async fn accept(door: Rc<Door>, served: Rc<Served>) {
             (drained, _) = accept_batch(&door, &served, &mut chunk);
         }
         door.shared.flush();
+        // While the checker has something to do.
+        door.shared.core.borrow_mut().look_in_passing(Instant::now());
         match drained {
             Batch::Drained => guard.clear_ready(),
             Batch::More => tokio::task::yield_now().await,

@@ -23,6 +23,9 @@ use crate::slots::{Slots, Waiting};
 /// More bytes than this towards the checker, and no more clients are accepted until it has read some.
 const CONGESTED: usize = 1 << 20;
 
+/// Who passes looks after the leaving when nobody did for so long.
+const LOOK: Duration = Duration::from_millis(4);
+
 /// The channel to the checker that gets new logins.
 pub(crate) struct Link {
     /// Names it in the slots.
@@ -41,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) link: Option<Link>,
     links: u32,
     deadlines: VecDeque<(Instant, u64)>,
+    looked: Instant,
     answer_within: Duration,
     /// Channels before the current one that still owe answers.
     retiring: Vec<Link>,
@@ -72,6 +76,7 @@ impl Shared {
             link: None,
             links: 0,
             deadlines: VecDeque::new(),
+            looked: Instant::now(),
             answer_within: Duration::from_secs(30),
             retiring: Vec::new(),
             late: 0,
@@ -221,8 +226,21 @@ impl Core {
         true
     }
 
+    /// Looks after the same when the last look was a while ago.
+    pub(crate) fn look_in_passing(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.looked) >= LOOK {
+            self.look(now);
+        }
+    }
+
+    /// When they were looked after last.
+    pub(crate) fn looked(&self) -> Instant {
+        self.looked
+    }
+
     /// Looks after the leaving and those whose answer is overdue.
     pub(crate) fn look(&mut self, now: Instant) {
+        self.looked = now;
         self.linger.look(now);
         while let Some((deadline, id)) = self.deadlines.front().copied() {
             if deadline > now && self.slots.holds(id) {

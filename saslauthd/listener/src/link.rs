@@ -19,6 +19,11 @@ use crate::watch::watch;
 /// Bytes of answers read at a time.
 const CHUNK: usize = 64 * 1024;
 
+/// Between two looks at the leaving, when nobody else looks after them.
+const ALONE: Duration = Duration::from_millis(4);
+/// The same while batches of new clients bring a look along.
+const HELPED: Duration = Duration::from_millis(40);
+
 /// Makes a channel the current one, and reads it until its end.
 pub(crate) fn adopt(door: &Rc<Door>, channel: OwnedFd) -> std::io::Result<()> {
     sys::descriptors::set_nonblocking(&channel)?;
@@ -147,12 +152,18 @@ fn still_owes(door: &Door, number: u32) -> bool {
 }
 
 /// Looks after the leaving and the overdue, for as long as there are any.
+///
+/// A short timer that is pending costs each wait for events, so it is short only while nobody else looks.
 pub(crate) async fn look_after(shared: Rc<Shared>) {
     loop {
         shared.busy.notified().await;
+        let mut pause = ALONE;
         while shared.core.borrow().has_guests() {
-            sleep(Duration::from_millis(4)).await;
-            shared.core.borrow_mut().look(Instant::now());
+            let before = Instant::now();
+            sleep(pause).await;
+            let mut core = shared.core.borrow_mut();
+            pause = if core.looked() > before { HELPED } else { ALONE };
+            core.look(Instant::now());
         }
     }
 }
