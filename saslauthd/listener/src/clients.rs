@@ -27,6 +27,8 @@ use crate::watch::watch;
 
 /// Clients accepted in a row before the answers get their turn.
 const BATCH: usize = 64;
+/// The checker begins with so many of a batch while more are taken in, and then with ever more.
+const FIRST: usize = 2;
 /// From so many clients in a row on, more are probably about to come.
 const CROWD: usize = 8;
 /// Pause when no place or no descriptor is left.
@@ -93,7 +95,13 @@ enum Batch {
 fn accept_batch(door: &Rc<Door>, served: &Rc<Served>, chunk: &mut [u8]) -> (Batch, usize) {
     let now = Instant::now();
     let mut late = Vec::new();
+    let (mut count, mut next) = (0, FIRST);
     let taken = accept_some(door, served, |client| {
+        if count == next {
+            door.shared.flush();
+            next = next * 2 + FIRST;
+        }
+        count += 1;
         if let Some(client) = read(door, served, client, chunk, now) {
             // Counted now, not when its task first runs: the next of this batch has to know of it.
             late.push((client, Late::count(Rc::clone(&door.shared))));
