@@ -112,6 +112,7 @@ impl Checker {
         for channel in touched.iter().filter_map(|origin| channels.get(origin)) {
             channel.flush();
         }
+        core.look_again();
         if core.next_due() < self.armed_ns.get() {
             self.rearm.notify_one();
         }

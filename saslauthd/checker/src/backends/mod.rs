@@ -31,6 +31,8 @@ pub(crate) struct Backend {
     health: Health,
     /// Until when it is left alone after it kept the loop waiting for nothing.
     resting: Option<Instant>,
+    /// Whether its file was looked at since the requests in hand were received.
+    looked: bool,
 }
 
 /// A backend that needs longer than this to say that it can't be asked is left alone for a while.
@@ -136,7 +138,8 @@ impl Backend {
                 Kind::Query { query: Box::new(query), realm }
             }
         };
-        Ok(Self { name: printable(&config.name), kind, health: Health::default(), resting: None })
+        let (name, health) = (printable(&config.name), Health::default());
+        Ok(Self { name, kind, health, resting: None, looked: false })
     }
 
     /// Its name, fit for a log line without quotes.
@@ -215,6 +218,11 @@ impl Backend {
         (found, change)
     }
 
+    /// Requests that come from now on want another look at what may have changed.
+    pub(crate) fn look_again(&mut self) {
+        self.looked = false;
+    }
+
     /// Its trouble, while it is left alone.
     fn rests(&mut self) -> Option<Trouble> {
         let until = self.resting?;
@@ -242,7 +250,13 @@ impl Backend {
             }
             Kind::Sasldb { file, default_realm } => {
                 let realm = if realm.is_empty() { default_realm.as_bytes() } else { realm };
-                plain(file.lookup(user, realm))
+                let found = if self.looked {
+                    file.lookup_loaded(user, realm)
+                } else {
+                    file.lookup(user, realm)
+                };
+                self.looked = !matches!(found, Lookup::Unavailable(_));
+                plain(found)
             }
             Kind::Sqlite { accounts, .. } => match wanted {
                 None => accounts.lookup(user, realm, UnixTime(seconds)),

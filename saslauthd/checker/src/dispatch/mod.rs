@@ -228,6 +228,11 @@ impl Dispatcher {
         self.replies.drain(..)
     }
 
+    /// Everything that was received has been taken: what comes next may know of newer changes.
+    pub(crate) fn look_again(&mut self) {
+        self.backends.iter_mut().for_each(Backend::look_again);
+    }
+
     /// The pool, for the loop to wait on.
     pub(crate) fn pool(&self) -> Pool {
         self.pool.handle()

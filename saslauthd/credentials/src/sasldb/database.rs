@@ -1,7 +1,7 @@
 //! The sasldb as the checker asks it: one name in, what is stored for it out, from memory.
 //!
 //! The whole file is loaded once, and again whenever the kernel says that it changed; an unchanged file costs one
-//! `stat` a login. What cannot be loaded is [`Lookup::Unavailable`], also when an older state of it is still at hand:
+//! `stat` a login, or one for all logins that were received together. What cannot be loaded is [`Lookup::Unavailable`], also when an older state of it is still at hand:
 //! a user who was deleted since would live on in that.
 
 mod all;
@@ -133,8 +133,16 @@ impl Database {
         if let Err(trouble) = self.refresh(now) {
             return Lookup::Unavailable(trouble);
         }
-        let Some(Loaded { content: Ok(index), .. }) = &self.loaded else {
-            return Lookup::Unavailable(Trouble::new("the sasldb is not loaded"));
+        self.lookup_loaded(user, realm)
+    }
+
+    /// The same without another look at the file: for a request that was there already when the last
+    /// [`Self::lookup`] looked, since then that look was late enough.
+    pub fn lookup_loaded(&mut self, user: &[u8], realm: &[u8]) -> Lookup<Entry> {
+        let index = match self.loaded.as_ref().map(|loaded| &loaded.content) {
+            Some(Ok(index)) => index,
+            Some(Err(trouble)) => return Lookup::Unavailable(trouble.clone()),
+            None => return Lookup::Unavailable(Trouble::new("the sasldb is not loaded")),
         };
         // A NUL would let one part of a name reach into the other.
         if user.contains(&0) || realm.contains(&0) {

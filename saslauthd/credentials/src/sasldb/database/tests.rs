@@ -219,6 +219,28 @@ fn a_change_counts_at_the_next_lookup() {
 }
 
 #[test]
+fn who_was_there_at_the_last_look_needs_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sasldb2");
+    fs::copy(sample("basic.sasldb2"), &path).unwrap();
+    let mut database = database(&path);
+    assert!(is_unavailable(&database.lookup_loaded(b"alice", b"example.com")));
+    let before = entry(&mut database, b"alice", b"example.com").generation;
+    fs::remove_file(&path).unwrap();
+    let Lookup::Found(again) = database.lookup_loaded(b"alice", b"example.com") else {
+        panic!("the state of the last look is not at hand");
+    };
+    assert_eq!(before, again.generation);
+    assert!(is_not_found(&database.lookup_loaded(b"nobody", b"example.com")));
+    // An outage that was seen holds for those who were there, too.
+    assert!(is_unavailable(&database.lookup(b"alice", b"example.com")));
+    assert!(is_unavailable(&database.lookup_loaded(b"alice", b"example.com")));
+    fs::write(&path, [7; 100]).unwrap();
+    assert!(is_unavailable(&database.lookup(b"alice", b"example.com")));
+    assert!(is_unavailable(&database.lookup_loaded(b"alice", b"example.com")));
+}
+
+#[test]
 fn a_file_that_has_just_changed_is_looked_at_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sasldb2");
