@@ -19,7 +19,6 @@ use crate::house::{House, LOGIN, PASSWORD, Plan};
 
 const AUTH: &str = "/run/saslauthd/auth";
 const MUX: &str = "[[socket]]\npath = \"/run/saslauthd/mux\"";
-const NO: &str = "reason=authentication failed";
 
 fn plan(failure_delay: &str) -> Plan {
     let auth = format!("[[socket]]\nprotocol = \"auth\"\nfailure_delay = \"{failure_delay}\"");
@@ -119,6 +118,8 @@ fn auth_whoever_waits_for_us_is_served_too_and_byte_by_byte() {
     while exim.line() != "DONE" {}
     exim.say(&format!("VERSION\t1\t0\nCPID\t9\nAUTH\t1\t{}\n", plain(PASSWORD)));
     assert_eq!(exim.line(), format!("OK\t1\tuser={LOGIN}"));
+    exim.say(&format!("AUTH\t2\t{}\n", plain("wrong")));
+    assert_eq!(exim.line(), format!("FAIL\t2\t{NO}"));
     let mut slow = Raw::connect(&socket(&house));
     for byte in format!("VERSION\t1\t1\nCPID\t9\nAUTH\t1\t{}\n", plain(PASSWORD)).chars() {
         slow.say(&byte.to_string());
@@ -141,9 +142,9 @@ fn a9_a_hundred_on_one_connection_and_only_the_flawed_fail() {
     for id in 1..=100 {
         assert!(told.contains(&format!("OK\t{id}\tuser={LOGIN}")), "{id}: {told:?}");
     }
-    assert!(told.contains(&format!("FAIL\t101\tcode=invalid_base64\t{NO}")));
+    assert!(told.iter().any(|line| line == "FAIL\t101\tcode=invalid_base64"));
     for id in 102..=104 {
-        assert!(told.contains(&format!("FAIL\t{id}\t{NO}")), "{id}: {told:?}");
+        assert!(told.contains(&format!("FAIL\t{id}")), "{id}: {told:?}");
     }
 }
 
@@ -224,7 +225,7 @@ fn a11_ends_and_empty_words_at_every_step() {
             raw.say("CONT\t1\t=\n");
             line = raw.line();
         }
-        assert_eq!(line, format!("FAIL\t1\t{NO}"), "{said:?}");
+        assert_eq!(line, "FAIL\t1", "{said:?}");
         for steps in 0..3 {
             let mut gone = Raw::introduced(&socket(&house), 2);
             gone.say(said);

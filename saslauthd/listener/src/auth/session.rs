@@ -325,8 +325,12 @@ impl Session {
     }
 
     fn refuse(&self, id: Id, code: Code, out: &mut Message) {
-        let code = if self.minor >= Some(MINOR_WITH_CODES) { code } else { Code::Refused };
-        let _ = ServerLine::Refused(Refusal::neutral(id, code)).encode(out);
+        // Postfix tells its client a reason, and nothing in words of its own; imap-login makes an [ALERT] of one.
+        let refusal = match self.minor >= Some(MINOR_WITH_CODES) {
+            true => Refusal { id, code, reason: None },
+            false => Refusal::neutral(id, Code::Refused),
+        };
+        let _ = ServerLine::Refused(refusal).encode(out);
     }
 
     /// Old clients know no word for it: they take a connection that ends for a temporary failure, and `temp` for a
