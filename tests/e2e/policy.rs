@@ -94,6 +94,12 @@ fn a_certificate_relays_by_its_subject_and_nobody_else_does() {
     assert_eq!(asked(&rcpt(&[(Attribute::Recipient, "ann@here.example")])), Action::Dunno);
     let refused = asked(&rcpt(&[(Attribute::ClientAddress, "198.51.100.7")]));
     assert_eq!(refused.to_string(), "550 5.7.1 Access denied");
+    house.await_log(
+        "policy action=\"OK\" client=\"203.0.113.9\" because=\"check_rcpt: CertSubject:/C=US/",
+    );
+    house.await_log(
+        "policy action=\"550 5.7.1 Access denied\" client=\"198.51.100.7\" because=\"check_relay: ",
+    );
     // The checker may be away: it is not asked.
     kill(Pid::from_raw(house.checker().0), Signal::SIGSTOP).unwrap();
     assert_eq!(asked(&with_certificate()), Action::Ok);

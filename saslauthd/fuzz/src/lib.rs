@@ -61,6 +61,7 @@ pub fn requests(bytes: &[u8]) {
         match &incoming {
             Incoming::Verify(verify) => outgoing.verify(verify),
             Incoming::Unreadable(note) => outgoing.unreadable(note),
+            Incoming::Decided(note) => outgoing.decided(note),
             Incoming::Begin(begin) => outgoing.begin(begin),
             Incoming::Respond(respond) => outgoing.respond(respond),
             Incoming::Cancel(id) => outgoing.cancel(*id),

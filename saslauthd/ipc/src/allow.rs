@@ -40,6 +40,7 @@ pub const LISTENER_TO_CHECKER: &[Row] = &[
     Row { tag: 4, name: "respond", most: 10 + MESSAGE + 2 + MAX_BINDING, often: Often::Always },
     Row { tag: 5, name: "cancel", most: 9, often: Often::Always },
     Row { tag: 6, name: "find", most: 26 + MAX_MASKS * NAME, often: Often::Always },
+    Row { tag: 7, name: "decided", most: 15 + 3 * NAME, often: Often::Always },
 ];
 
 /// Checker to listener.

@@ -10,6 +10,7 @@
 pub mod allow;
 pub mod config;
 pub mod control;
+pub mod decided;
 pub mod exchange;
 mod frame;
 pub mod requests;

@@ -10,6 +10,7 @@ use crate::Malformed;
 use crate::allow::{CHECKER_TO_LISTENER, Gate, LISTENER_TO_CHECKER, longest};
 use crate::exchange::{Begin, Find, Reply, Respond, codec};
 pub use crate::frame::Outgoing;
+use crate::decided::{DECIDED, Decided, decided};
 use crate::frame::{Body, frame, peer, source};
 
 /// The process at the other end of a client's socket, by SO_PEERCRED.
@@ -125,6 +126,8 @@ pub enum Incoming {
     Cancel(u64),
     /// Search, and answer.
     Find(Find),
+    /// Log this decision of the access map.
+    Decided(Decided),
 }
 
 /// What the checker tells the listener.
@@ -212,6 +215,7 @@ impl Requests {
         let message = match tag {
             VERIFY => verify(&mut body).map(Incoming::Verify),
             UNREADABLE => unreadable(&mut body).map(Incoming::Unreadable),
+            DECIDED => decided(&mut body).map(Incoming::Decided),
             tag => codec::incoming(tag, &mut body),
         };
         message.map(|message| Some((message, used))).ok_or(Malformed::Body(tag))

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ipc::config::Protocol;
+use ipc::decided::Decided;
 use ipc::requests::{Answered, Outgoing, Unreadable, Verify};
 use protocol::{Answer, mux, pwcheck};
 use sys::peer;
@@ -173,6 +174,15 @@ impl Core {
     pub(crate) fn note(&mut self, unreadable: &Unreadable) {
         if let Some(link) = self.link.as_mut() {
             link.outgoing.unreadable(unreadable);
+        }
+    }
+
+    /// Tells the checker of a decision, for its log; not when it has much to read.
+    pub(crate) fn decided(&mut self, note: &Decided) {
+        if let Some(link) = self.link.as_mut()
+            && link.outgoing.as_bytes().len() < CONGESTED
+        {
+            link.outgoing.decided(note);
         }
     }
 

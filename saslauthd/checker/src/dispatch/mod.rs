@@ -25,6 +25,7 @@ use credentials::names::Preparation;
 use credentials::{Reason, Scratch, Trouble};
 use ipc::config::{self, Level, Mapping, Sasl};
 use ipc::exchange::Reply;
+use ipc::decided::Decided;
 use ipc::requests::{Answered, Fault, Incoming, Unreadable, Verify};
 use protocol::{Answer, Name};
 
@@ -203,6 +204,7 @@ impl Dispatcher {
         match message {
             Incoming::Verify(request) => self.verify(origin, request),
             Incoming::Unreadable(unreadable) => self.unreadable(unreadable),
+            Incoming::Decided(decided) => self.decided(&decided),
             Incoming::Begin(begin) => self.begin(origin, begin),
             Incoming::Respond(respond) => self.respond(origin, respond),
             Incoming::Cancel(id) => self.cancel(origin, id),
@@ -394,6 +396,18 @@ impl Dispatcher {
         if matches!(fault, Fault::LineBreak | Fault::Nul) {
             self.log.nameless_failure();
         }
+    }
+
+    /// What the listener decided by the access map.
+    fn decided(&mut self, note: &Decided) {
+        let Decided { socket, peer, action, client, because } = note;
+        let (uid, pid) = (peer.uid, peer.pid);
+        self.log.say(
+            Level::Info,
+            format_args!(
+                "policy action={action} client={client} because={because} socket={socket} peer_uid={uid} peer_pid={pid}"
+            ),
+        );
     }
 
     /// Gives a finished job to whoever asked for it.

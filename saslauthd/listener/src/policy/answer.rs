@@ -21,8 +21,20 @@ use protocol::policy::{Action, Attribute, Reply, Request};
 
 use super::session;
 
+/// The answer to one request, and why, for the log.
+pub(super) struct Said {
+    pub(super) action: Action,
+    pub(super) because: String,
+}
+
+impl Said {
+    fn nothing() -> Self {
+        Self { action: Action::Dunno, because: String::new() }
+    }
+}
+
 /// The answer to one request.
-pub(super) fn answer(settings: &Settings, access: Access<'_>, request: &Request) -> Action {
+pub(super) fn answer(settings: &Settings, access: Access<'_>, request: &Request) -> Said {
     let facts = match session::facts(request) {
         Ok(facts) => facts,
         Err(why) => return misunderstood(&why),
@@ -45,8 +57,9 @@ pub(super) fn answer(settings: &Settings, access: Access<'_>, request: &Request)
     }
 }
 
-fn misunderstood(why: &str) -> Action {
-    Action::Reply(Reply::new(451, "4.3.5", &format!("Policy request not understood: {why}")))
+fn misunderstood(why: &str) -> Said {
+    let because = format!("Policy request not understood: {why}");
+    Said { action: Action::Reply(Reply::new(451, "4.3.5", &because)), because }
 }
 
 struct Asked<'a> {
@@ -56,7 +69,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn in_state(&self, state: &str) -> Action {
+    fn in_state(&self, state: &str) -> Said {
         match state {
             "CONNECT" => self.about(Ruleset::CheckRelay),
             "EHLO" | "HELO" if self.facts.tls_version.is_some() => self.about(Ruleset::TlsClient),
@@ -66,25 +79,29 @@ impl Asked<'_> {
             "RCPT" => [Ruleset::CheckRelay, Ruleset::CheckMail, Ruleset::CheckRcpt]
                 .into_iter()
                 .map(|ruleset| self.about(ruleset))
-                .find(|action| *action != Action::Dunno)
-                .unwrap_or(Action::Dunno),
+                .find(|said| said.action != Action::Dunno)
+                .unwrap_or_else(Said::nothing),
             "VRFY" => self.about(Ruleset::CheckVrfy),
             "" => misunderstood("there is no protocol_state"),
-            _ => Action::Dunno,
+            _ => Said::nothing(),
         }
     }
 
-    fn about(&self, ruleset: Ruleset) -> Action {
+    fn about(&self, ruleset: Ruleset) -> Said {
         let decision = decide(ruleset, self.settings, self.access, &self.facts);
-        match decision.action {
+        let because = because(ruleset, &decision);
+        let action = match decision.action {
             Decided::Relay if self.is_vouched(ruleset, &decision) => Action::Ok,
             Decided::Discard => Action::Discard,
-            Decided::Reject if ruleset == Ruleset::CheckRcpt && decision.hit.is_none() => Action::Dunno,
+            Decided::Reject if ruleset == Ruleset::CheckRcpt && decision.hit.is_none() => {
+                Action::Dunno
+            }
             Decided::Reject | Decided::TempFail | Decided::Skip => refusal(decision),
             // Held back is not refused, and Postfix has its own word for it.
             Decided::Quarantine => Action::Other("HOLD".to_owned()),
             _ => Action::Dunno,
-        }
+        };
+        Said { action, because }
     }
 
     /// Whether relaying is allowed by somebody's word.
@@ -105,12 +122,23 @@ impl Asked<'_> {
                 client_name: Some("[255.255.255.255]".to_owned()),
                 ..self.facts.clone()
             };
-            let is_here = matches!(self.facts.client_addr.as_deref(), None | Some("" | "0" | "127.0.0.1" | "IPv6:0:0:0:0:0:0:0:1"));
+            let is_here = matches!(
+                self.facts.client_addr.as_deref(),
+                None | Some("" | "0" | "127.0.0.1" | "IPv6:0:0:0:0:0:0:0:1")
+            );
             !is_here || {
                 let again = decide(ruleset, self.settings, self.access, &elsewhere);
                 again.action == Decided::Relay
             }
         }
+    }
+}
+
+fn because(ruleset: Ruleset, decision: &Decision) -> String {
+    let why = &decision.because;
+    match &decision.hit {
+        Some(hit) => format!("{}: {} (line {}): {why}", ruleset.as_str(), hit.key, hit.line),
+        None => format!("{}: {why}", ruleset.as_str()),
     }
 }
 

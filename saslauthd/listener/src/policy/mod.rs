@@ -17,14 +17,17 @@ use ::access::{Access, Generation, Map, Settings};
 use ipc::Malformed;
 use ipc::config;
 use ipc::control::Event;
+use ipc::decided::Decided;
 use ipc::requests::{Fault, Peer, Unreadable};
-use protocol::policy::{self, Action, Reply, Request};
+use protocol::Name;
+use protocol::policy::{self, Action, Attribute, Reply, Request};
 use sys::peer;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::answer::Said;
 use crate::auth::Place;
 use crate::clients::Door;
 use crate::parent::End;
@@ -81,7 +84,7 @@ impl Policy {
         self.parting.notify_waiters();
     }
 
-    fn answer(&self, request: &Request) -> Action {
+    fn answer(&self, request: &Request) -> Said {
         let held = self.held.borrow();
         let access = held.map.as_ref().map_or(Access::Unavailable, Access::Loaded);
         answer::answer(&held.settings, access, request)
@@ -257,8 +260,9 @@ impl Asker {
         loop {
             match policy::decode(&self.unread, self.searched) {
                 Ok(Some((request, used))) => {
-                    let action = self.door.policy.answer(&request);
-                    self.unsent.extend_from_slice(&action.encode());
+                    let said = self.door.policy.answer(&request);
+                    self.unsent.extend_from_slice(&said.action.encode());
+                    self.tell(&request, &said);
                     self.unread.drain(..used);
                     self.searched = 0;
                     self.since = None;
@@ -314,10 +318,35 @@ impl Asker {
         }
     }
 
+    /// A line in the log for whatever is more than "nothing known".
+    fn tell(&self, request: &Request, said: &Said) {
+        if said.action == Action::Dunno {
+            return;
+        }
+        let decided = Decided {
+            socket: self.served.index,
+            peer: self.peer,
+            action: name(&said.action.to_string()),
+            client: name(request.value(Attribute::ClientAddress)),
+            because: name(&said.because),
+        };
+        self.door.shared.core.borrow_mut().decided(&decided);
+        self.door.shared.flush();
+    }
+
     fn note(&self, fault: Fault) {
         let Self { served, peer, .. } = self;
         let unreadable = Unreadable { socket: served.index, peer: *peer, fault };
         self.door.shared.core.borrow_mut().note(&unreadable);
         self.door.shared.flush();
     }
+}
+
+/// As much of a text as a name takes. The text is for the log alone.
+fn name(text: &str) -> Name {
+    let mut text = text.replace(char::is_control, "?");
+    while text.len() > Name::MAX {
+        text.pop();
+    }
+    Name::new(text.as_bytes()).unwrap_or_default()
 }

@@ -148,6 +148,7 @@ fn rewritten(message: &Incoming) -> Outgoing {
         Incoming::Find(find) => outgoing.find(find),
         Incoming::Verify(verify) => outgoing.verify(verify),
         Incoming::Unreadable(note) => outgoing.unreadable(note),
+        Incoming::Decided(note) => outgoing.decided(note),
     }
     outgoing
 }

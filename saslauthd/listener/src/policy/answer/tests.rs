@@ -15,7 +15,7 @@ fn settings() -> Settings {
 
 fn asked(map: &str, text: &str) -> String {
     let map = Map::parse(map).unwrap();
-    answer(&settings(), Access::Loaded(&map), &request(text)).to_string()
+    answer(&settings(), Access::Loaded(&map), &request(text)).action.to_string()
 }
 
 const RCPT: &str = "protocol_state=RCPT client_address=203.0.113.9 client_name=mx.example.org \
@@ -41,7 +41,10 @@ fn entries_permit_and_refuse() {
     assert_eq!(asked("Connect:203.0.113\tDISCARD\n", RCPT), "DISCARD");
     assert!(asked("From:joe@example.org\tREJECT\n", RCPT).starts_with("550 5.7.1 "));
     assert!(asked("TLS_Clt:example.org\tVERIFY:128\n", RCPT).starts_with("454 4.7.0 "));
-    assert_eq!(asked("Connect:203.0.113\tREJECT\n", "protocol_state=DATA client_address=203.0.113.9"), "DUNNO");
+    assert_eq!(
+        asked("Connect:203.0.113\tREJECT\n", "protocol_state=DATA client_address=203.0.113.9"),
+        "DUNNO"
+    );
 }
 
 #[test]
@@ -63,7 +66,10 @@ fn verification_is_what_postfix_implies() {
     let map = "TLS_Clt:\tVERIFY:128\n";
     let mail = "protocol_state=MAIL client_address=203.0.113.9 sender=joe@example.org";
     assert_eq!(asked(map, mail), "454 4.7.0 authentication required");
-    assert_eq!(asked(map, &format!("{mail} encryption_protocol=TLSv1.3 encryption_keysize=256")), "454 4.7.0 not authenticated");
+    assert_eq!(
+        asked(map, &format!("{mail} encryption_protocol=TLSv1.3 encryption_keysize=256")),
+        "454 4.7.0 not authenticated"
+    );
     assert_eq!(asked(map, &format!("{mail} {TLS}")), "454 4.7.0 authentication failed");
     assert_eq!(asked(map, &format!("{mail} {TLS} ccert_subject=mx")), "DUNNO");
     let cn = "TLS_Clt:\tVERIFY+CN:a+28b\n";
@@ -77,14 +83,14 @@ fn a_map_that_is_not_there_is_a_temporary_failure() {
     let mut states = 0;
     for state in ["CONNECT", "MAIL", "RCPT", "VRFY"] {
         let text = RCPT.replace("RCPT", state);
-        let action = answer(&settings(), Access::Unavailable, &request(&text));
+        let action = answer(&settings(), Access::Unavailable, &request(&text)).action;
         if let Action::Reply(reply) = action {
             assert!(reply.is_temporary());
             states += 1;
         }
     }
     assert!(states >= 3, "{states}");
-    let action = answer(&settings(), Access::Unavailable, &request(RCPT));
+    let action = answer(&settings(), Access::Unavailable, &request(RCPT)).action;
     assert_eq!(action.to_string(), "451 4.3.0 Temporary system failure. Please try again later.");
 }
 
