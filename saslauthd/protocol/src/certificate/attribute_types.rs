@@ -5,16 +5,20 @@
 
 use super::Spelling;
 
-/// The short name of an attribute type; `None` for one that OpenSSL doesn't know.
+/// The short name of an attribute type; `None` for one that this OpenSSL doesn't know.
 pub(super) fn short_name(dotted: &str, spelling: Spelling) -> Option<&'static str> {
-    if dotted == OGRNIP.0 {
-        // OpenSSL 1.1 doesn't know it yet.
-        return (spelling == Spelling::OpenSsl3).then_some(OGRNIP.1);
-    }
-    SHORT_NAMES.iter().find(|(number, _)| *number == dotted).map(|(_, name)| *name)
+    let find = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(number, _)| *number == dotted).map(|(_, name)| *name)
+    };
+    let newer = match spelling {
+        Spelling::OpenSsl3 => find(SINCE_OPENSSL_3),
+        Spelling::OpenSsl1 => None,
+    };
+    newer.or_else(|| find(SHORT_NAMES))
 }
 
-const OGRNIP: (&str, &str) = ("1.2.643.100.5", "OGRNIP");
+const SINCE_OPENSSL_3: &[(&str, &str)] =
+    &[("1.2.643.100.5", "OGRNIP"), ("1.2.643.100.113", "classSignTool")];
 
 /// RFC 4519, RFC 4524, PKCS #9 (RFC 2985), RFC 3739, the EV guidelines, and Russia's numbers, in OpenSSL's spelling.
 const SHORT_NAMES: &[(&str, &str)] = &[
