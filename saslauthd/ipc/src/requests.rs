@@ -8,9 +8,9 @@ use protocol::{Address, Answer, Name, Password};
 
 use crate::Malformed;
 use crate::allow::{CHECKER_TO_LISTENER, Gate, LISTENER_TO_CHECKER, longest};
+use crate::decided::{DECIDED, Decided, decided};
 use crate::exchange::{Begin, Find, Reply, Respond, codec};
 pub use crate::frame::Outgoing;
-use crate::decided::{DECIDED, Decided, decided};
 use crate::frame::{Body, frame, peer, source};
 
 /// The process at the other end of a client's socket, by SO_PEERCRED.

@@ -207,7 +207,8 @@ impl Core {
             (Protocol::Mux, Answer::Refuse) => mux::NO,
             (Protocol::Pwcheck, Answer::Accept) => pwcheck::OK,
             (Protocol::Pwcheck, Answer::Refuse) => pwcheck::NO,
-            (_, Answer::Unavailable) | (Protocol::Auth | Protocol::Userdb | Protocol::Policy, _) => b"",
+            (_, Answer::Unavailable)
+            | (Protocol::Auth | Protocol::Userdb | Protocol::Policy, _) => b"",
         };
         // A fresh socket takes four bytes always; an error means that the client is gone.
         if !reply.is_empty() && peer::send(&client, reply).is_err() {
