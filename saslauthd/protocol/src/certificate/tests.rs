@@ -1,3 +1,5 @@
+//! Certificates of every kind of name, against what sendmail with OpenSSL 3.0 and 1.1 makes of them.
+
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -1,3 +1,5 @@
+//! Requests and replies as Postfix writes and reads them, and bytes that are none.
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;

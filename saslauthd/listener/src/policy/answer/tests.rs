@@ -1,3 +1,5 @@
+//! What the access map is asked at each command, and that nothing but somebody's word is a yes.
+
 use access::Map;
 
 use super::*;
