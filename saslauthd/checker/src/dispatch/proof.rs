@@ -187,15 +187,12 @@ pub(super) fn joined(mapping: &Mapping, identity: &Identity) -> Name {
     joined.and_then(|name| Name::new(&name).ok()).unwrap_or_else(|| user.clone())
 }
 
-/// A standing without what is wrong with the stored hash, for whoever proves to be its owner by something else.
+/// A standing without what is wrong with the stored hash, for whoever proves to be its owner by something else. Of a
+/// damaged record nobody knows what else it would say.
 pub(super) fn apart_from_hash(standing: Result<(), Reason>) -> Result<(), Reason> {
     match standing {
         Err(
-            Reason::NoPassword
-            | Reason::SchemeNotAllowed
-            | Reason::Malformed
-            | Reason::TooExpensive
-            | Reason::NoKeys,
+            Reason::NoPassword | Reason::SchemeNotAllowed | Reason::TooExpensive | Reason::NoKeys,
         ) => Ok(()),
         other => other,
     }

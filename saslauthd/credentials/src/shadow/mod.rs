@@ -102,7 +102,8 @@ impl ShadowFile {
         }
     }
 
-    /// The generation covers the whole line, so that any change of hash or dates makes another.
+    /// The generation covers the whole line, so that any change of hash or dates makes another. What the dates say is
+    /// told before what is wrong with the hash: who needs no hash may look over the latter and never over the former.
     fn entry(&self, line: &[u8], today: i64, majority: &Shape) -> Entry {
         let (dates, hash) = match Line::parse(line) {
             Ok(parsed) => {
@@ -111,7 +112,7 @@ impl ShadowFile {
             Err(reason) => (Ok(()), Err(reason)),
         };
         let (verifier, usable) = usable_or_stand_in(hash, majority);
-        Entry { verifier, standing: usable.and(dates), generation: Generation::of(&[line]) }
+        Entry { verifier, standing: dates.and(usable), generation: Generation::of(&[line]) }
     }
 
     fn refresh(&mut self, now: SystemTime) -> Result<(), Trouble> {
