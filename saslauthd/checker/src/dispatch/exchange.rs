@@ -22,6 +22,8 @@ use crate::mapping::Identity;
 
 /// Most exchanges of all channels together: listeners that follow each other overlap for a moment.
 const MOST: usize = 2 * MAX_EXCHANGES;
+/// Most exchanges that the programs of one user hold on a channel, so that others find a place beside them.
+const MOST_OF_PEER: usize = MAX_EXCHANGES / 2;
 /// Dovecot's lifetime of a request, 150 s.
 const LIFETIME_NS: u64 = 150_000_000_000;
 /// How often it is looked for exchanges that are older.
@@ -62,13 +64,24 @@ enum Held {
     Silent(Box<Login>, Message, Option<Binding>),
     /// The hashing pool, a limit or the floor has the login of this serial number.
     Away(u64),
+    /// The same, and its client gave it up: it keeps its place until it is decided, or whoever asks and gives up
+    /// without a pause would have any number under way.
+    GivenUp(u64),
+}
+
+/// An exchange's place.
+struct Place {
+    /// Who asked.
+    uid: u32,
+    held: Held,
 }
 
 /// The exchanges of all channels.
 #[derive(Default)]
 pub(super) struct Exchanges {
-    held: HashMap<(Origin, u64), Held>,
+    held: HashMap<(Origin, u64), Place>,
     by_channel: HashMap<Origin, usize>,
+    by_peer: HashMap<(Origin, u32), usize>,
     swept_ns: u64,
 }
 
@@ -83,55 +96,82 @@ impl Exchanges {
         (!self.held.is_empty()).then_some(self.swept_ns.saturating_add(SWEEP_NS))
     }
 
-    fn has_room(&self, origin: Origin) -> bool {
+    fn has_room(&self, origin: Origin, uid: u32) -> bool {
         let of_channel = self.by_channel.get(&origin).copied().unwrap_or(0);
-        self.held.len() < MOST && of_channel < MAX_EXCHANGES
+        let of_peer = self.by_peer.get(&(origin, uid)).copied().unwrap_or(0);
+        self.held.len() < MOST && of_channel < MAX_EXCHANGES && of_peer < MOST_OF_PEER
+    }
+
+    fn enter(&mut self, origin: Origin, id: u64, uid: u32, serial: u64) {
+        let place = Place { uid, held: Held::Away(serial) };
+        if self.held.insert((origin, id), place).is_none() {
+            *self.by_channel.entry(origin).or_default() += 1;
+            *self.by_peer.entry((origin, uid)).or_default() += 1;
+        }
+    }
+
+    fn held(&self, origin: Origin, id: u64) -> Option<&Held> {
+        self.held.get(&(origin, id)).map(|place| &place.held)
     }
 
     fn put(&mut self, origin: Origin, id: u64, held: Held) {
-        if self.held.insert((origin, id), held).is_none() {
-            *self.by_channel.entry(origin).or_default() += 1;
+        if let Some(place) = self.held.get_mut(&(origin, id)) {
+            place.held = held;
         }
     }
 
     fn remove(&mut self, origin: Origin, id: u64) -> Option<Held> {
-        let held = self.held.remove(&(origin, id))?;
-        if let Some(count) = self.by_channel.get_mut(&origin) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_channel.remove(&origin);
-            }
-        }
+        let Place { uid, held } = self.held.remove(&(origin, id))?;
+        one_less(&mut self.by_channel, origin);
+        one_less(&mut self.by_peer, (origin, uid));
         Some(held)
+    }
+
+    /// Forgets what waits for its client; what is being decided keeps its place.
+    fn give_up(&mut self, origin: Origin, id: u64) {
+        match self.held(origin, id) {
+            Some(Held::Away(serial)) => {
+                let serial = *serial;
+                self.put(origin, id, Held::GivenUp(serial));
+            }
+            Some(Held::GivenUp(_)) => {}
+            _ => drop(self.remove(origin, id)),
+        }
     }
 
     /// Takes what waits for its client, and leaves the mark of this login in its place.
     fn take_waiting(&mut self, origin: Origin, id: u64) -> Option<Box<Login>> {
-        let waits = matches!(self.held.get(&(origin, id)), Some(Held::Waiting(_)));
+        let waits = matches!(self.held(origin, id), Some(Held::Waiting(_)));
         if waits { self.take(origin, id) } else { None }
     }
 
     /// The same of what waits for its time.
     fn take(&mut self, origin: Origin, id: u64) -> Option<Box<Login>> {
-        let place = self.held.get_mut(&(origin, id))?;
+        let place = &mut self.held.get_mut(&(origin, id))?.held;
         let (Held::Waiting(login) | Held::Silent(login, ..)) = place else { return None };
         let serial = login.serial;
         match std::mem::replace(place, Held::Away(serial)) {
             Held::Waiting(login) | Held::Silent(login, ..) => Some(login),
-            Held::Away(_) => None,
+            Held::Away(_) | Held::GivenUp(_) => None,
         }
     }
 
     /// Forgets the exchange of a login that is answered. `false` when nobody waits for the answer any more.
     pub(super) fn end(&mut self, origin: Origin, id: u64, serial: u64) -> bool {
-        let is_it =
-            matches!(self.held.get(&(origin, id)), Some(Held::Away(held)) if *held == serial);
-        is_it && self.remove(origin, id).is_some()
+        match self.held(origin, id) {
+            Some(Held::Away(held)) if *held == serial => self.remove(origin, id).is_some(),
+            Some(Held::GivenUp(held)) if *held == serial => {
+                self.remove(origin, id);
+                false
+            }
+            _ => false,
+        }
     }
 
     fn drop_channel(&mut self, origin: Origin) {
         self.held.retain(|(of, _), _| *of != origin);
         self.by_channel.remove(&origin);
+        self.by_peer.retain(|(of, _), _| *of != origin);
     }
 
     /// Those whose client has had its time.
@@ -140,13 +180,13 @@ impl Exchanges {
             return Vec::new();
         }
         self.swept_ns = now_ns;
-        let is_old = |held: &Held| match held {
+        let is_old = |place: &Place| match &place.held {
             Held::Waiting(login) | Held::Silent(login, ..) => {
                 login.sasl.as_ref().is_some_and(|sasl| sasl.ends_ns <= now_ns)
             }
-            Held::Away(_) => false,
+            Held::Away(_) | Held::GivenUp(_) => false,
         };
-        self.held.iter().filter(|(_, held)| is_old(held)).map(|(key, _)| *key).collect()
+        self.held.iter().filter(|(_, place)| is_old(place)).map(|(key, _)| *key).collect()
     }
 }
 
@@ -159,12 +199,13 @@ impl Dispatcher {
         let (id, serial) = (begin.id, self.serial);
         // An id that is under way already: whoever sent both can't tell their answers apart.
         let is_twice = self.exchanges.remove(origin, id).is_some();
-        if !self.exchanges.has_room(origin) {
+        let uid = begin.peer.uid;
+        if !self.exchanges.has_room(origin, uid) {
             let answer = Answer::Unavailable;
             self.replies.push((origin, Reply::Ended { id, answer, user: None, last_words: None }));
             return;
         }
-        self.exchanges.put(origin, id, Held::Away(serial));
+        self.exchanges.enter(origin, id, uid, serial);
         let initial = begin.initial.take();
         let refusal = match is_twice {
             true => Some("repeated-id"),
@@ -256,7 +297,7 @@ impl Dispatcher {
 
     /// The client gave up. What it was asked for is forgotten; what is being compared counts all the same.
     pub(super) fn cancel(&mut self, origin: Origin, id: u64) {
-        let _ = self.exchanges.remove(origin, id);
+        self.exchanges.give_up(origin, id);
     }
 
     /// A channel is there: it hears first what may be offered.
@@ -335,8 +376,9 @@ impl Dispatcher {
             mechanisms::Binding::TlsServerEndPoint => Binding::TlsServerEndPoint,
         });
         let (origin, id, serial) = (login.origin, login.id, login.serial);
-        if !matches!(self.exchanges.held.get(&(origin, id)), Some(Held::Away(held)) if *held == serial)
-        {
+        // Nobody waits for it where it was given up, or its channel is gone.
+        if !matches!(self.exchanges.held(origin, id), Some(Held::Away(held)) if *held == serial) {
+            self.exchanges.end(origin, id, serial);
             return;
         }
         let due = login.started_ns.saturating_add(CHALLENGE_FLOOR_NS);
@@ -350,16 +392,19 @@ impl Dispatcher {
 
     /// A challenge's time has come.
     pub(super) fn break_silence(&mut self, origin: Origin, id: u64, serial: u64) {
-        match self.exchanges.held.remove(&(origin, id)) {
-            Some(Held::Silent(mut login, message, binding)) if login.serial == serial => {
-                login.slow_to_challenge = false;
-                self.exchanges.held.insert((origin, id), Held::Waiting(login));
-                self.replies.push((origin, Reply::Challenge { id, message, binding }));
-            }
-            Some(other) => {
-                self.exchanges.held.insert((origin, id), other);
-            }
-            None => {}
+        let is_it = matches!(
+            self.exchanges.held(origin, id),
+            Some(Held::Silent(login, ..)) if login.serial == serial
+        );
+        let Some(place) = self.exchanges.held.get_mut(&(origin, id)).filter(|_| is_it) else {
+            return;
+        };
+        if let Held::Silent(mut login, message, binding) =
+            std::mem::replace(&mut place.held, Held::Away(serial))
+        {
+            login.slow_to_challenge = false;
+            place.held = Held::Waiting(login);
+            self.replies.push((origin, Reply::Challenge { id, message, binding }));
         }
     }
 
@@ -394,6 +439,16 @@ impl Sasl {
     /// Whether the account has been judged already.
     pub(super) fn is_vouched(&self) -> bool {
         self.stage == Stage::Vouched
+    }
+}
+
+/// Counts one down, and forgets who has none.
+fn one_less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, of: K) {
+    if let Some(count) = counts.get_mut(&of) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&of);
+        }
     }
 }
 

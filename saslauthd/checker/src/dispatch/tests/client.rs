@@ -29,6 +29,7 @@ pub(super) struct Ask {
     pub(super) service: &'static str,
     pub(super) source: Source,
     pub(super) can_bind: bool,
+    pub(super) uid: u32,
 }
 
 pub(super) fn ask(mechanism: Mechanism) -> Ask {
@@ -40,15 +41,16 @@ pub(super) fn ask(mechanism: Mechanism) -> Ask {
         service: "smtp",
         source: Source::Absent,
         can_bind: false,
+        uid: 101,
     }
 }
 
 impl Ask {
-    fn begin(&self, id: u64, initial: Option<&[u8]>) -> Incoming {
+    pub(super) fn begin(&self, id: u64, initial: Option<&[u8]>) -> Incoming {
         Incoming::Begin(Begin {
             id,
             socket: 0,
-            peer: Peer { pid: 5, uid: 101, gid: 101 },
+            peer: Peer { pid: 5, uid: self.uid, gid: self.uid },
             source: self.source,
             mechanism: self.mechanism,
             service: Name::new(self.service.as_bytes()).unwrap(),

@@ -360,13 +360,17 @@ fn exchanges_are_bounded_in_number_and_in_time_and_end_with_their_channel() {
     let files = Files::new();
     let backend = files.with_keys("db", &[("alice", "pencil")]);
     let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
-    for id in 0..4096 {
-        challenge(house.begin(id, &ask(SCRAM), Some(b"n,,n=alice,r=x")));
+    let other = Ask { uid: 102, ..ask(SCRAM) };
+    for (first, ask) in [(0, ask(SCRAM)), (3000, other.clone())] {
+        for id in first..first + 2048 {
+            challenge(house.begin(id, &ask, Some(b"n,,n=alice,r=x")));
+        }
+        // One user's programs have half of the places and no more.
+        let end = ended(house.begin(first + 2048, &ask, Some(b"n,,n=alice,r=x")));
+        assert_eq!(end.answer, Answer::Unavailable);
     }
-    assert_eq!(
-        ended(house.begin(5000, &ask(SCRAM), Some(b"n,,n=alice,r=x"))).answer,
-        Answer::Unavailable
-    );
+    house.core.incoming(Origin(0), Incoming::Cancel(3000));
+    challenge(house.begin(9000, &other, Some(b"n,,n=alice,r=x")));
     house.core.closed(Origin(0));
     assert_eq!(house.core.exchanges.len(), 0);
     challenge(house.begin(1, &ask(SCRAM), Some(b"n,,n=alice,r=x")));

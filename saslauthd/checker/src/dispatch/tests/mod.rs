@@ -7,4 +7,5 @@ mod exchanges;
 mod house;
 mod overload;
 mod remembering;
+mod sasl_attacks;
 mod searches;

@@ -1,0 +1,80 @@
+//! Attacks by way of SASL exchanges: giving up at the right time, closed accounts, and what a listener may not ask.
+
+use ipc::config::*;
+use ipc::requests::Incoming;
+use protocol::mechanism::Mechanism;
+use protocol::{Answer, Name};
+
+use super::client::*;
+use super::house::*;
+use crate::dispatch::Origin;
+
+/// E2: who asks and gives up without a pause has no more under way than who waits.
+#[test]
+fn e2_what_was_given_up_keeps_its_place_until_it_is_decided() {
+    let files = Files::new();
+    let backend = files.sqlite("db", &[("alice", "", &argon("pencil"))]);
+    let mut config = with_sasl(config(vec![backend]), &[]);
+    config.limits.on = false;
+    let mut house = House::new(config);
+    let plain = ask(Mechanism::Plain);
+    for id in 0..2048 {
+        house.core.incoming(Origin(0), plain.begin(id, Some(b"\0alice\0pencil")));
+        house.core.incoming(Origin(0), Incoming::Cancel(id));
+    }
+    assert!(house.core.unanswered() > 0, "the pool was too fast; the test needs a slower hash");
+    assert_eq!(house.core.exchanges.len(), 2048);
+    house.core.incoming(Origin(0), plain.begin(5000, Some(b"\0alice\0pencil")));
+    let reply = one(house.core.replies().map(|(_, reply)| reply).collect());
+    assert_eq!(ended(reply).answer, Answer::Unavailable);
+    // None of them is answered, and all have left their places.
+    assert!(house.settle().is_empty());
+    assert_eq!(house.core.replies().count(), 0);
+    assert_eq!(house.core.exchanges.len(), 0);
+    assert_eq!(house.plain("", "alice", "pencil").answer, Answer::Accept);
+}
+
+/// E2: a guess whose client gives up before the answer costs what any costs.
+#[test]
+fn e2_a_guess_that_is_given_up_counts() {
+    let files = Files::new();
+    let backend = files.sqlite("db", &[("alice", "", &argon("pencil"))]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &[]));
+    for id in 0..50 {
+        let guess = format!("\0alice\0guess {id}");
+        let begin = ask(Mechanism::Plain).begin(id, Some(guess.as_bytes()));
+        house.core.incoming(Origin(0), begin);
+        house.core.incoming(Origin(0), Incoming::Cancel(id));
+        house.settle();
+    }
+    assert_eq!(house.plain("", "alice", "pencil").answer, Answer::Refuse);
+    assert!(house.event().contains(" reason=throttled "), "{}", house.event());
+}
+
+/// A certificate stands in for a password and for nothing else: an account that has ended stays closed, also where its
+/// hash could not be compared anyway, and a line that can't be read says nothing of its account.
+#[test]
+fn b4_a_certificate_opens_no_account_that_has_ended() {
+    let files = Files::new();
+    let backend = files.shadow("shadow", &[]);
+    let lines = "open:$6$x$y:19000:0:99999:7:::\nended:abcdefghijklm:19000:0:99999:7::19999:\n\
+                 bare::19000:0:99999:7::19999:\naged:abcdefghijklm:1:0:1:7:::\n\
+                 fresh:abcdefghijklm:0:0:99999:7:::\ntorn:$6$x$y:19000:0:99999:7::soon:\n\
+                 unhashed:abcdefghijklm:19000:0:99999:7:::\n";
+    std::fs::write(files.path("shadow"), lines).unwrap();
+    let mut house = House::new(with_sasl(config(vec![backend]), &[]));
+    for (user, reason, answer) in [
+        ("unhashed", "-", Answer::Accept),
+        ("ended", "account-expired", Answer::Refuse),
+        ("bare", "account-expired", Answer::Refuse),
+        ("aged", "password-expired", Answer::Refuse),
+        ("fresh", "must-change", Answer::Refuse),
+        ("torn", "malformed-hash", Answer::Refuse),
+    ] {
+        let certificate = Some(Name::new(user.as_bytes()).unwrap());
+        let external = Ask { certificate, ..ask(Mechanism::External) };
+        assert_eq!(ended(house.begin(1, &external, Some(b""))).answer, answer, "{user}");
+        let event = house.event();
+        assert!(event.contains(&format!(" reason={reason} user=\"{user}\"")), "{event}");
+    }
+}
