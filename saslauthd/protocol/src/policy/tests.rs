@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// As Postfix 3.7 (Debian 12) sends it at RCPT in a TLS session with a verified client certificate.
+/// In the form of SMTPD_POLICY_README of Postfix 3.7: RCPT in a TLS session with a verified client certificate.
 const POSTFIX_3_7: &str = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
     client_address=192.0.2.7\nclient_name=mx.example.org\nclient_port=41234\n\
     reverse_client_name=mx.example.org\nserver_address=192.0.2.1\nserver_port=25\n\
