@@ -17,6 +17,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("saslauthd-accounts", &["saslauthd-protocol", "saslauthd-credentials"]),
     ("saslauthd-mechanisms", &["saslauthd-protocol", "saslauthd-credentials"]),
     ("saslauthd-access", &[]),
+    ("mta-smtp", &[]),
     ("saslauthd", &["saslauthd-ipc", "saslauthd-sys", "saslauthd-access"]),
     (
         "saslauthd-listener",
@@ -59,11 +60,21 @@ const KEPT_OUT: &[(&str, &[&str])] = &[
         &["saslauthd-crypt", "saslauthd-credentials", "libsqlite3-sys", "argon2", "tokio"],
     ),
     ("saslauthd-protocol", &["tokio", "serde", "nix", "libc"]),
+    ("mta-smtp", &["tokio", "serde", "nix", "libc"]),
 ];
 
+/// What cargo says of the platform that is served; on others some crates lean on libc where these do not.
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
+        ])
         .current_dir(top())
         .output()
         .expect("cargo metadata runs");
