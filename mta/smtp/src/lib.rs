@@ -1,0 +1,14 @@
+//! SMTP with no I/O, seen from both sides: bytes in, typed commands and replies out, and the other way round.
+//!
+//! Runs in the mta: the receiver (server side) and the sender (client side); probes of the tests use it too. It trusts
+//! nothing, since each byte may come from an attacker, and knows no policy: who may relay is asked elsewhere. It must
+//! never take one message for two, let a line break into a line, or print a secret. Nothing is allocated from a length
+//! that a peer states.
+
+pub mod address;
+pub mod bdat;
+pub mod data;
+pub mod line;
+pub mod reply;
+pub mod sasl;
+pub mod xtext;
