@@ -6,12 +6,16 @@
 //! judge sees a difference where there is one, Debian's saslauthd shows.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use harness::accounts::{crypt, today};
 use harness::{Account, Daemon, Sandbox};
 
@@ -353,4 +357,51 @@ fn d3_a_password_that_begins_right_takes_no_longer() {
         tries.push(("one byte less", Try::new("ann", &right[1..])));
     }
     measure(house.mux(), tries, 4).are_alike();
+}
+
+/// A salt is shown to whoever asks, and no limit counts how often that is.
+#[test]
+fn d1_in_sqlite_no_challenge_of_scram_shows_a_name() {
+    let auth = "[[socket]]\nprotocol = \"auth\"\nmechanisms = [\"SCRAM-SHA-1\", \"SCRAM-SHA-256\"]";
+    let mux = "[[socket]]\npath = \"/run/saslauthd/mux\"";
+    let plan = Plan::new().chain("\"sqlite\"").sections(mux).sections(auth);
+    let Some(house) = plan.start() else { return };
+    for number in 0..5 {
+        user(&house, "add", &format!("user{number}"), "", &["--password-stdin"], RIGHT);
+    }
+    let mut stream = UnixStream::connect(house.at("/run/saslauthd/auth")).unwrap();
+    stream.write_all(b"VERSION\t1\t4\nCPID\t7\n").unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+    while replies.next().unwrap() != "DONE" {}
+    // These accounts have keys for the one mechanism and none for the other.
+    let mut tries: Vec<(&str, &str, String)> = Vec::new();
+    for number in 0..times(1000) {
+        for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-1"] {
+            tries.push(("known", mechanism, format!("n,,n=user{},r=nonce", number % 5)));
+            tries.push(("unknown", mechanism, format!("n,,n=nobo{},r=nonce", number % 5)));
+        }
+    }
+    Dice(0x2545_f491_4f6c_dd1d).shuffle(&mut tries);
+    let mut kinds: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+    for (at, (kind, mechanism, first)) in (1..).zip(&tries) {
+        let first = STANDARD.encode(first);
+        let began = Instant::now();
+        let line = format!("AUTH\t{at}\t{mechanism}\tservice=smtp\tsecured=tls\tresp={first}\n");
+        stream.write_all(line.as_bytes()).unwrap();
+        let reply = replies.next().unwrap();
+        let taken = began.elapsed().as_secs_f64() * 1000.0;
+        assert!(reply.starts_with(&format!("CONT\t{at}\t")), "{reply}");
+        kinds.entry((mechanism, kind)).or_default().push(taken);
+        stream.write_all(format!("CANCEL\t{at}\n").as_bytes()).unwrap();
+        assert_eq!(replies.next().unwrap(), format!("CANCELLED\t{at}"));
+    }
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-1"] {
+        let (known, unknown) = (&kinds[&(mechanism, "known")], &kinds[&(mechanism, "unknown")]);
+        let (longer, chance) = (longer(known, unknown), chance(known.len(), unknown.len()));
+        eprintln!("{mechanism}: {longer:.3} {:.3}", quantile(known, 0.5) - quantile(unknown, 0.5));
+        assert!(
+            (longer - 0.5).abs() <= chance,
+            "{mechanism}: {longer:.3} is no chance ({chance:.3})"
+        );
+    }
 }

@@ -35,6 +35,9 @@ const BY_NAME: &str = concat!(
     " FROM account AS k CROSS JOIN account AS t ON t.id = k.id WHERE k.user = ?1 AND k.realm = ?2"
 );
 
+/// An account that is there, for the work that one makes.
+const SOME: &str = concat!("SELECT ", columns!(), " FROM account AS t ORDER BY t.id DESC LIMIT 1");
+
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM account AS t WHERE t.id = ?1");
 
 /// The two halves of "not expired" are a look each at the column's index of schema.rs.
@@ -113,6 +116,9 @@ impl Backend {
     }
 
     /// The same, with the keys for a SCRAM mechanism where the account has them.
+    ///
+    /// A client hears the salt before it has proven anything, and asks for as many as it likes. So a name that is there
+    /// and one that isn't make the same work: each question is a hit and a miss.
     pub fn lookup_keys(
         &mut self,
         user: &[u8],
@@ -138,7 +144,13 @@ impl Backend {
             let mut statement = connection.prepare_cached(BY_NAME)?;
             let mut rows = statement.query((user, realm))?;
             let row = rows.next()?.filter(|_| names.is_some());
-            let Some(row) = row else { return Ok(None) };
+            let Some(row) = row else {
+                if wanted.is_some() {
+                    // Whatever is wrong with that account is for those who ask for it.
+                    drop(judged_some(connection, judge, now, wanted));
+                }
+                return Ok(None);
+            };
             let columns = Columns::of(row)?;
             if columns.user != user || columns.realm != realm {
                 return Err(Fault::Said(
@@ -151,6 +163,10 @@ impl Backend {
                 return Err(Fault::Said(
                     "two rows have the same name; it is damaged, restore it from a backup".into(),
                 ));
+            }
+            drop(rows);
+            if wanted.is_some() {
+                statement.exists(("", ""))?;
             }
             Ok(Some(found))
         });
@@ -312,6 +328,19 @@ fn judged(judge: &Judge, columns: &Columns<'_>, now: UnixTime, wanted: Option<Sc
         keys: wanted.and_then(|hash| columns.keys(hash)),
         complaint: None,
     }
+}
+
+/// What the newest account says, whoever's it is.
+fn judged_some(
+    connection: &Connection,
+    judge: &Judge,
+    now: UnixTime,
+    wanted: Option<ScramHash>,
+) -> Result<Option<Found>, Fault> {
+    let mut statement = connection.prepare_cached(SOME)?;
+    let mut rows = statement.query(())?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(judged(judge, &Columns::of(row)?, now, wanted)))
 }
 
 fn generation(connection: &Connection, account: AccountId) -> Result<Option<Generation>, Fault> {

@@ -149,7 +149,7 @@ impl Dispatcher {
                 Err(reason) => {
                     login.note_refusal(index, reason);
                     // Some account can't use what is offered: see at once whether it still should be.
-                    self.offers.look_again();
+                    self.offers.look_again((self.clock)().boot_ns);
                 }
             }
         }

@@ -18,6 +18,9 @@ use crate::dispatch::Origin;
 
 /// How often it is looked whether every account has keys.
 const EVERY_NS: u64 = 10_000_000_000;
+/// How often it is looked because somebody could not use what is offered: a stranger can make that happen at any rate,
+/// and must neither keep the loop busy nor learn from its time whose name that was.
+const HURRIED_NS: u64 = 1_000_000_000;
 
 /// What is offered now, and to whom it was told.
 #[derive(Default)]
@@ -27,6 +30,8 @@ pub(super) struct Offers {
     /// Whether some account lacks keys, by backend and mechanism, as it was known last.
     lacking: HashMap<(usize, ScramHash), bool>,
     next_ns: u64,
+    /// Before this it is looked no sooner than by itself.
+    calm_until_ns: u64,
 }
 
 /// What the backends of all chains can do.
@@ -67,9 +72,14 @@ impl Offers {
         self.told.remove(&origin);
     }
 
-    /// Has it looked at with the next turn of the clock.
-    pub(super) fn look_again(&mut self) {
-        self.next_ns = 0;
+    /// Has it looked at with the next turn of the clock, or soon if that was done a moment ago.
+    pub(super) fn look_again(&mut self, now_ns: u64) {
+        if now_ns < self.calm_until_ns {
+            self.next_ns = self.next_ns.min(self.calm_until_ns);
+        } else {
+            self.next_ns = 0;
+            self.calm_until_ns = now_ns.saturating_add(HURRIED_NS);
+        }
     }
 
     /// When it is looked at next.
