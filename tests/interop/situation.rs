@@ -165,7 +165,7 @@ impl Situation {
                     && peer.course() == Course::Whole
             }
             Self::Locked => socket == Socket::Auth,
-            // Dovecot and most clients disagree about the hash of a DIGEST-MD5 that says UTF-8.
+            // What can be written in Latin-1 is hashed in Latin-1 (RFC 2831 §2.1.2.1), which Dovecot does not do.
             Self::Utf8 => {
                 socket == Socket::Auth && (subject == Subject::Ours || route != "DIGEST-MD5")
             }
@@ -173,7 +173,8 @@ impl Situation {
             Self::AfterRefusal | Self::AfterCancel | Self::WithoutTls => {
                 peer.takes(route, self.manner())
             }
-            Self::Hung | Self::Killed | Self::Down => peer.course() == Course::Whole,
+            // Only who has seen the daemon go can see it come back.
+            Self::Hung | Self::Killed | Self::Down | Self::Back => peer.course() == Course::Whole,
             // The script reads the password.
             Self::Closed => peer.course() == Course::Whole && !peer.needs_secret(route),
             Self::Word => {

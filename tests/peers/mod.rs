@@ -163,7 +163,7 @@ pub(crate) const ACCOUNTS: [Account; 5] = [ALICE, ALICE_IN_REALM, SHADOW, SQLITE
 /// Known, and locked.
 pub(crate) const LOCKED: Account =
     Account { login: "bob@sqlite.test", password: "right of the locked" };
-/// Known by a name that is not ASCII, as its password, and not Latin-1 either, which DIGEST-MD5 treats in its own way.
+/// Known by a name beyond ASCII that Latin-1 has, which DIGEST-MD5 treats in its own way.
 pub(crate) const UTF8: Account = Account { login: "jürgen", password: "grüße von jürgen" };
 
 /// The fields of one mux request, as the daemon sees them.
