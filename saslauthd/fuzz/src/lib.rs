@@ -7,6 +7,7 @@
 #![allow(clippy::panic, clippy::expect_used)]
 
 pub mod dovecot;
+pub mod policy;
 pub mod sasl;
 
 use std::path::Path;

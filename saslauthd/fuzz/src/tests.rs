@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 22] = [
+const TARGETS: [Target; 25] = [
     ("mux", mux),
     ("pwcheck", pwcheck),
     ("operator", operator),
@@ -33,6 +33,9 @@ const TARGETS: [Target; 22] = [
     ("auth_server", dovecot::auth_server),
     ("auth_client", dovecot::auth_client),
     ("userdb", dovecot::userdb),
+    ("access_map", policy::access_map),
+    ("policy_request", policy::policy_request),
+    ("certificate", policy::certificate),
 ];
 
 fn here() -> PathBuf {
