@@ -95,6 +95,13 @@ fn quantile(times: &[f64], part: f64) -> f64 {
     times[((times.len() - 1) as f64 * part) as usize]
 }
 
+/// Between which of its times the median of all such times is: five standard deviations of its rank, which is a
+/// matter of coins. Times on a busy machine come in steps of its scheduler, so they follow no bell.
+fn median(times: &[f64]) -> [f64; 2] {
+    let off = (2.5 / (times.len() as f64).sqrt()).min(0.5);
+    [quantile(times, 0.5 - off), quantile(times, 0.5 + off)]
+}
+
 impl Times {
     /// Holds that no kind is told from any other, and that all were refused by the same bytes.
     fn are_alike(&self) {
@@ -110,15 +117,13 @@ impl Times {
                     (longer - 0.5).abs() <= chance,
                     "{one} against {other}: {longer:.3} is no chance ({chance:.3})"
                 );
-                // Medians, too: their chance follows from the middle half's width.
-                let width =
-                    quantile(a, 0.75) - quantile(a, 0.25) + quantile(b, 0.75) - quantile(b, 0.25);
-                let medians = (quantile(a, 0.5) - quantile(b, 0.5)).abs();
-                let chance = 5.0 * 1.253 * (width / 2.0 / 1.349) * (2.0 / a.len() as f64).sqrt();
-                let allowed = chance.max(0.02 * quantile(a, 0.5)).max(0.1);
+                // Medians, too: each is somewhere between these two of its times, whatever the times are like.
+                let ([low_a, high_a], [low_b, high_b]) = (median(a), median(b));
+                let apart = (low_a - high_b).max(low_b - high_a);
+                let allowed = (0.02 * quantile(a, 0.5)).max(0.1);
                 assert!(
-                    medians <= allowed,
-                    "{one} against {other}: medians are {medians:.3} ms apart, not {allowed:.3}"
+                    apart <= allowed,
+                    "{one} against {other}: medians are {apart:.3} ms apart at least"
                 );
             }
         }
