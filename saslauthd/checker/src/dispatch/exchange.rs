@@ -28,8 +28,11 @@ const MOST_OF_PEER: usize = MAX_EXCHANGES / 2;
 const LIFETIME_NS: u64 = 150_000_000_000;
 /// How often it is looked for exchanges that are older.
 const SWEEP_NS: u64 = 5_000_000_000;
-/// A challenge that may have taken a derivation of keys waits so long, whether it did or not.
+/// A challenge that may have taken a derivation of keys waits so long, whether it did or not: more than twice what one
+/// takes here.
 const CHALLENGE_FLOOR_NS: u64 = 3_000_000;
+/// The same for the longest hash.
+const CHALLENGE_FLOOR_512_NS: u64 = 8_000_000;
 
 /// What a login has that came by an exchange.
 pub(super) struct Sasl {
@@ -381,7 +384,11 @@ impl Dispatcher {
             self.exchanges.end(origin, id, serial);
             return;
         }
-        let due = login.started_ns.saturating_add(CHALLENGE_FLOOR_NS);
+        let floor = match login.sasl.as_ref().map(|sasl| sasl.mechanism) {
+            Some(Mechanism::ScramSha512 | Mechanism::ScramSha512Plus) => CHALLENGE_FLOOR_512_NS,
+            _ => CHALLENGE_FLOOR_NS,
+        };
+        let due = login.started_ns.saturating_add(floor);
         let is_early = login.slow_to_challenge && due > (self.clock)().boot_ns;
         if is_early && self.parked.add(due, origin, id, Form::Challenge(serial)) {
             return self.exchanges.put(origin, id, Held::Silent(login, message, binding));
