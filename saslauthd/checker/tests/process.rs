@@ -258,7 +258,8 @@ fn exchanges_and_searches_travel_beside_logins() {
     let mut running = Running::start();
     let mut config = config(&database(&directory));
     let socket = SaslSocket { offered: Offered::Auto, ..SaslSocket::default() };
-    config.sasl.sockets = vec![SaslSocket::default(), socket];
+    let users = SaslSocket { offered: Offered::Users, ..SaslSocket::default() };
+    config.sasl.sockets = vec![users, socket];
     running.configure(&config);
     let mut stream = running.listener();
     let (mut decoder, mut bytes) = (Answers::default(), Vec::new());
@@ -286,10 +287,10 @@ fn exchanges_and_searches_travel_beside_logins() {
     outgoing.begin(&begin(3, Mechanism::ScramSha256, b"n,,n=alice,r=x"));
     let user =
         |user: &[u8]| Search::User { user: Name::new(user).unwrap(), service: Name::default() };
-    outgoing.find(&Find { id: 4, socket: 1, peer, what: user(b"alice") });
+    outgoing.find(&Find { id: 4, socket: 0, peer, what: user(b"alice") });
     outgoing.find(&Find {
         id: 5,
-        socket: 1,
+        socket: 0,
         peer,
         what: Search::List { mask: Name::new(b"*").unwrap() },
     });

@@ -156,8 +156,13 @@ impl Planner<'_> {
 }
 
 fn of_socket(written: &Socket, socket: &task::Socket, sasl: &Sasl) -> task::SaslSocket {
-    if written.protocol != Protocol::Auth {
-        return task::SaslSocket::default();
+    let offered = match written.protocol {
+        Protocol::Auth => None,
+        Protocol::Userdb => Some(task::Offered::Users),
+        Protocol::Mux | Protocol::Pwcheck | Protocol::Policy => Some(task::Offered::Nothing),
+    };
+    if let Some(offered) = offered {
+        return task::SaslSocket { offered, ..task::SaslSocket::default() };
     }
     let bits = |list: &[Mechanism]| task::Mechanisms::of_names(list.iter().map(|one| one.word()));
     task::SaslSocket {

@@ -99,7 +99,8 @@ impl Dispatcher {
     /// Looks at what can be offered, and tells every channel when that is another thing than before.
     pub(super) fn refresh_offers(&mut self, now: Moment) {
         self.offers.next_ns = now.boot_ns.saturating_add(EVERY_NS);
-        if self.sasl.sockets.iter().all(|socket| socket.offered == Offered::Nothing) {
+        let speaks_none = |offered| matches!(offered, Offered::Nothing | Offered::Users);
+        if self.sasl.sockets.iter().all(|socket| speaks_none(socket.offered)) {
             // Nobody hears of it, so nobody is asked; but each socket has its place.
             self.offers.now = vec![Offer::default(); self.sasl.sockets.len()];
             self.offers.next_ns = u64::MAX;
@@ -184,7 +185,7 @@ fn offer(socket: &SaslSocket, survey: &Survey) -> Offer {
         Certificates::NotStated => MechanismSet::default(),
     };
     let tls = match socket.offered {
-        Offered::Nothing => MechanismSet::default(),
+        Offered::Nothing | Offered::Users => MechanismSet::default(),
         Offered::Auto => plain.or(survey.all).or(external),
         Offered::Listed(listed) => {
             let anonymous = MechanismSet::default().with(Mechanism::Anonymous);

@@ -1,11 +1,13 @@
 //! What is looked up on the userdb socket: one user, all users, and what the cache should forget.
 //!
-//! Runs in the checker. It says who exists and never a secret; who may ask for what is the listener's to know. A list
-//! comes in parts, one each time the loop has a turn to spare, so that no login waits for it.
+//! Runs in the checker. It says who exists and never a secret; which peer may ask for what is the listener's to know,
+//! but where no socket is for that, a listener that asks has been taken over. A list comes in parts, one each time the
+//! loop has a turn to spare, so that no login waits for it.
 
 use std::collections::VecDeque;
 
 use credentials::Lookup;
+use ipc::config::Offered;
 use ipc::exchange::{Find, MAX_PART, Reply, Search};
 use protocol::{Answer, Name};
 
@@ -54,6 +56,10 @@ impl Dispatcher {
     /// Takes a search.
     pub(super) fn find(&mut self, origin: Origin, find: Find) {
         let id = find.id;
+        let socket = self.sasl.sockets.get(usize::from(find.socket));
+        if socket.is_none_or(|socket| socket.offered != Offered::Users) {
+            return self.tell_found(origin, id, Answer::Refuse, Vec::new());
+        }
         match find.what {
             Search::User { user, service } => {
                 let (answer, users) = self.find_user(&user, &service);

@@ -35,6 +35,8 @@ pub enum Offered {
     /// It doesn't speak SASL.
     #[default]
     Nothing,
+    /// It doesn't either: users are looked up there.
+    Users,
     /// Whatever every account can use.
     Auto,
     /// These, as far as a backend can serve them.

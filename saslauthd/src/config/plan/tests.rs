@@ -234,7 +234,7 @@ fn the_checker_is_told_what_each_socket_may_offer() {
     let text = "[sasl]\nbefore_tls = [\"SCRAM-SHA-256\"]\nmasters = [\"olga\"]\nderive = [\"SCRAM-SHA-1\"]\n\
                 [[socket]]\n[[socket]]\nprotocol = \"auth\"\ncertificate_uids = [\"postfix\"]\n\
                 [[socket]]\nprotocol = \"auth\"\npath = \"/run/a\"\nbefore_tls = []\n\
-                mechanisms = [\"PLAIN\", \"CRAM-MD5\"]\n";
+                mechanisms = [\"PLAIN\", \"CRAM-MD5\"]\n[[socket]]\nprotocol = \"userdb\"\n";
     let sasl = World::new().plan(text).unwrap().checker.sasl;
     let names = |names: &[&str]| Mechanisms::of_names(names.iter().copied());
     let auto = SaslSocket {
@@ -246,7 +246,8 @@ fn the_checker_is_told_what_each_socket_may_offer() {
         offered: Offered::Listed(names(&["PLAIN", "CRAM-MD5"])),
         ..SaslSocket::default()
     };
-    assert_eq!(sasl.sockets, [SaslSocket::default(), auto, listed]);
+    let users = SaslSocket { offered: Offered::Users, ..SaslSocket::default() };
+    assert_eq!(sasl.sockets, [SaslSocket::default(), auto, listed, users]);
     assert_eq!((sasl.masters, sasl.derive), (vec!["olga".to_owned()], names(&["SCRAM-SHA-1"])));
     assert_eq!(sasl.hosts, ["mail.example.org"]);
     let plain = World::new().plan("").unwrap().checker.sasl;

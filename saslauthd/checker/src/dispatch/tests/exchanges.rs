@@ -387,7 +387,7 @@ fn exchanges_are_bounded_in_number_and_in_time_and_end_with_their_channel() {
 
 impl Files {
     /// A sasldb with these passwords in the clear.
-    fn sasldb(&self, name: &str, accounts: &[(&str, &str)]) -> Backend {
+    pub(super) fn sasldb(&self, name: &str, accounts: &[(&str, &str)]) -> Backend {
         let set = |records: &mut Records| {
             for (user, password) in accounts {
                 assert!(records.set_password(user.as_bytes(), b"host", password.as_bytes()));

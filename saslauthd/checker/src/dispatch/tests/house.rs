@@ -90,7 +90,10 @@ pub(super) fn config(backends: Vec<Backend>) -> Checker {
         limits: limits::limits(),
         cache: Cache { mode: CacheMode::Off, seconds: 300, entries: 100 },
         log: Log { to: LogTo::Stderr, level: Level::Debug, cyrus_lines: true, pid: 1 },
-        sasl: Sasl::default(),
+        sasl: Sasl {
+            sockets: vec![SaslSocket { offered: Offered::Users, ..SaslSocket::default() }],
+            ..Sasl::default()
+        },
         operator_uids: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Attacks by way of SASL exchanges: giving up at the right time, closed accounts, and what a listener may not ask.
 
-use ipc::config::*;
-use ipc::requests::Incoming;
+use ipc::exchange::{Find, Reply, Search};
+use ipc::requests::{Incoming, Peer};
 use protocol::mechanism::Mechanism;
 use protocol::{Answer, Name};
 
@@ -76,5 +76,45 @@ fn b4_a_certificate_opens_no_account_that_has_ended() {
         assert_eq!(ended(house.begin(1, &external, Some(b""))).answer, answer, "{user}");
         let event = house.event();
         assert!(event.contains(&format!(" reason={reason} user=\"{user}\"")), "{event}");
+    }
+}
+
+/// A listener that was taken over asks for what no socket is there for.
+#[test]
+fn r13_users_are_looked_up_only_for_a_socket_that_is_for_that() {
+    let files = Files::new();
+    let backend = files.sqlite("db", &[("alice", "", "x")]);
+    let name = |text: &[u8]| Name::new(text).unwrap();
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    for socket in [0, 1, u16::MAX] {
+        for what in [
+            Search::User { user: name(b"alice"), service: name(b"lmtp") },
+            Search::List { mask: name(b"*") },
+            Search::Flush { masks: Vec::new() },
+        ] {
+            let peer = Peer { pid: 1, uid: 0, gid: 0 };
+            let found = one(house.say(Incoming::Find(Find { id: 1, socket, peer, what })));
+            let Reply::Found { answer, users, .. } = found else { panic!() };
+            assert_eq!((answer, users.len()), (Answer::Refuse, 0));
+        }
+    }
+}
+
+/// D1: a derivation is hidden by the floor of its own hash function, of which the longest takes three times as long.
+#[test]
+fn d1_the_floor_of_a_challenge_is_that_of_its_hash() {
+    let files = Files::new();
+    let backend = files.sasldb("db", &[("alice", "pencil")]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    for (mechanism, floor) in
+        [(Mechanism::ScramSha1, 3), (Mechanism::ScramSha256, 3), (Mechanism::ScramSha512, 8)]
+    {
+        for user in ["alice", "nobody"] {
+            let before = house.clock.get().boot_ns;
+            let first = format!("n,,n={user},r=x");
+            challenge(house.begin(1, &ask(mechanism), Some(first.as_bytes())));
+            assert_eq!(house.clock.get().boot_ns - before, floor * MILLISECOND, "{user}");
+            house.core.incoming(Origin(0), Incoming::Cancel(1));
+        }
     }
 }
