@@ -7,8 +7,10 @@
 
 pub mod address;
 pub mod bdat;
+pub mod command;
 pub mod data;
 pub mod line;
 pub mod reply;
 pub mod sasl;
+pub mod session;
 pub mod xtext;
