@@ -4,7 +4,7 @@
 //! many clients leave in one write, and answers of one read are written to their clients at once.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) late: usize,
     /// Connections that stay.
     pub(crate) staying: usize,
+    /// The same of each uid that has any.
+    staying_of: HashMap<u32, usize>,
     most: usize,
 }
 
@@ -82,6 +84,7 @@ impl Shared {
             retiring: Vec::new(),
             late: 0,
             staying: 0,
+            staying_of: HashMap::new(),
             most: usize::MAX,
         };
         Rc::new(Self {
@@ -289,12 +292,39 @@ impl Core {
 
     /// Whether another client can be taken in that stays: half of the places are for those who go.
     pub(crate) fn has_room_to_stay(&self) -> bool {
-        self.staying < self.most.div_ceil(2) && self.has_room()
+        self.staying < self.most_to_stay() && self.has_room()
     }
 
     /// Whether a connection that stays and needs no checker can be taken in.
     pub(crate) fn has_place(&self) -> bool {
-        self.staying < self.most.div_ceil(2) && self.connections() < self.most
+        self.staying < self.most_to_stay() && self.connections() < self.most
+    }
+
+    fn most_to_stay(&self) -> usize {
+        self.most.div_ceil(2)
+    }
+
+    /// Takes a place for one that stays. The programs of one uid have three of four at most: a connection may be idle
+    /// for as long as it likes, so that a stranger could hold them all, and no mail server would find one.
+    pub(crate) fn stay(&mut self, uid: u32) -> bool {
+        let of_uid = self.staying_of.entry(uid).or_default();
+        let is_free = *of_uid < (self.most.div_ceil(2) / 4 * 3).max(1);
+        if is_free {
+            *of_uid += 1;
+            self.staying += 1;
+        }
+        is_free
+    }
+
+    /// One of that uid that stayed is gone.
+    pub(crate) fn leave(&mut self, uid: u32) {
+        self.staying = self.staying.saturating_sub(1);
+        if let Some(of_uid) = self.staying_of.get_mut(&uid) {
+            *of_uid = of_uid.saturating_sub(1);
+            if *of_uid == 0 {
+                self.staying_of.remove(&uid);
+            }
+        }
     }
 
     /// Whether the checker has much to read before it gets more.

@@ -83,11 +83,11 @@ fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd) {
         drop(core);
         return door.shared.flush();
     }
+    let Some(place) = Place::take(door, peer.uid) else { return };
     let Ok(client) = watch(client, Interest::READABLE | Interest::WRITABLE) else { return };
     let mut first = Message::default();
     let Some(talk) = talk(door, served, peer, &mut first) else { return };
     let connection = Connection::new(client, peer, Rc::clone(served), talk, first);
-    let place = Place::take(Rc::clone(&door.shared));
     let door = Rc::clone(door);
     tokio::task::spawn_local(async move {
         connection::serve(door, connection).await;
@@ -114,18 +114,56 @@ fn talk(door: &Door, served: &Served, peer: Peer, first: &mut Message) -> Option
 }
 
 /// The place of a connection that stays, for as long as its task lives.
-pub(crate) struct Place(Rc<Shared>);
+pub(crate) struct Place {
+    shared: Rc<Shared>,
+    uid: u32,
+}
 
 impl Place {
-    pub(crate) fn take(shared: Rc<Shared>) -> Self {
-        shared.core.borrow_mut().staying += 1;
-        Self(shared)
+    /// `None` when the peer's uid has had its share: the connection is to be closed, which every client takes for an
+    /// outage.
+    pub(crate) fn take(door: &Door, uid: u32) -> Option<Self> {
+        let mut core = door.shared.core.borrow_mut();
+        if core.stay(uid) {
+            return Some(Self { shared: Rc::clone(&door.shared), uid });
+        }
+        door.events.full(core.connections());
+        None
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut core = self.0.core.borrow_mut();
-        core.staying = core.staying.saturating_sub(1);
+        self.shared.core.borrow_mut().leave(self.uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e1_one_uid_leaves_places_to_others() {
+        let config = ipc::config::Listener {
+            sockets: Vec::new(),
+            fields: ipc::config::Fields { login: 1, password: 1, service: 1, realm: 1 },
+            request_ms: 1,
+            drain_ms: 1,
+            answer_ms: 1,
+            connections: 0,
+        };
+        let shared = Shared::new();
+        let mut core = shared.core.borrow_mut();
+        core.configure(&config, 16);
+        let stay = |core: &mut crate::core::Core, uid| {
+            (0..16).take_while(|_| core.has_room_to_stay() && core.stay(uid)).count()
+        };
+        assert_eq!((stay(&mut core, 1000), stay(&mut core, 101)), (6, 2));
+        core.leave(1000);
+        assert_eq!((stay(&mut core, 1000), core.staying), (1, 8));
+        // However few there are, somebody can be served.
+        core.configure(&config, 1);
+        (0..8).for_each(|_| core.leave(1000));
+        assert_eq!(stay(&mut core, 7), 1);
     }
 }

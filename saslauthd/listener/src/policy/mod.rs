@@ -131,8 +131,8 @@ fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd) {
         // The end of the connection is a temporary failure to Postfix.
         return door.events.send(Event::PeerNotAllowed { socket: served.index, uid: peer.uid });
     }
+    let Some(place) = Place::take(door, peer.uid) else { return };
     let Ok(client) = watch(client, Interest::READABLE | Interest::WRITABLE) else { return };
-    let place = Place::take(Rc::clone(&door.shared));
     let asker = Asker {
         door: Rc::clone(door),
         served: Rc::clone(served),
