@@ -18,8 +18,10 @@ use super::sections::Protocol;
 use super::setting::{At, choices, settings};
 use super::values::AbsolutePath;
 
-/// More than this is no map.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+/// More than this is no map: reading it would keep parent and listener from answering each other.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// So many mistakes or warnings are said one by one. All go into the log, and each needs a look at the whole text.
+const MOST_SAID: usize = 20;
 
 choices! {
     /// Whose reply codes.
@@ -64,9 +66,10 @@ choices! {
 settings! {
     /// The access map, by which sockets with `protocol = "policy"` answer.
     pub struct Access {
-        /// The map: source text as sendmail's users write it, a key, tabs or blanks, a value. It is read again within a second
+        /// The map: source text as sendmail's users write it, a key, tabs or blanks, a value; 16 MiB at most. It must belong to
+        /// root or to whoever starts the daemon, and nobody else may be able to write it. It is read again within a second
         /// when it changes, and at SIGHUP; `mailauth access check` shows its mistakes. A map with a mistake stops the daemon
-        /// from starting, and later leaves the one before in force.
+        /// from starting, and later leaves the one before in force, which the log says once and `mailauth status` all the time.
         map: Option<At<AbsolutePath>> = None,
         /// Whose reply codes: those of sendmail "8.15", "8.17" or "8.18".
         generation: Generation = Generation::New,
@@ -91,8 +94,10 @@ pub struct Loaded {
     pub path: PathBuf,
     /// What the listener is told.
     pub task: task::Access,
-    /// Its text.
+    /// Its text, without comments and passwords.
     pub text: String,
+    /// How many entries it has.
+    pub entries: usize,
     /// By which a change is seen.
     pub stamp: Stamp,
     /// What has less effect than it looks, a line each.
@@ -101,7 +106,6 @@ pub struct Loaded {
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A map may hold passwords (AuthInfo).
         write!(f, "{} ({} bytes)", self.path.display(), self.text.len())
     }
 }
@@ -167,19 +171,49 @@ pub fn load(path: &Path, task: &task::Access) -> Result<Loaded, Report> {
     let (text, stamp) = read(path, uid).map_err(|message| Report::of(&name, message))?;
     let map = Map::parse(&text).map_err(|errors| {
         let mut complaints = Complaints::default();
-        for error in &errors.0 {
+        for error in errors.0.iter().take(MOST_SAID) {
             let mut message = error.text.clone();
             if let Some(nearest) = &error.nearest {
                 message += &format!("; did you mean `{nearest}`?");
             }
             complaints.add(Some(place(&text, error.line, error.column)), message);
         }
+        if let Some(more) = errors.0.len().checked_sub(MOST_SAID).filter(|more| *more > 0) {
+            complaints.add(None, format!("{more} mistakes more than are shown here"));
+        }
         complaints.into_report(&name, &text)
     })?;
-    let warnings = map.warnings().iter().map(|warning| format!("{name}:{warning}")).collect();
+    let mut warnings: Vec<String> =
+        map.warnings().iter().take(MOST_SAID).map(|warning| format!("{name}:{warning}")).collect();
+    if map.warnings().len() > MOST_SAID {
+        warnings.push(format!("{name}: `mailauth access check` shows more warnings"));
+    }
+    let text = for_the_listener(&text);
+    if map.holds_passwords() {
+        if Map::parse(&text).is_ok_and(|map| map.holds_passwords()) {
+            let message = "has passwords (AuthInfo:) in lines that do not begin with `AuthInfo:`";
+            return Err(Report::of(&name, message));
+        }
+        warnings.push(format!(
+            "{name}: its passwords (AuthInfo:) are left out, since no policy socket needs them"
+        ));
+    }
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     let task = task::Access { length, ..task.clone() };
-    Ok(Loaded { path: path.to_owned(), task, text, stamp, warnings })
+    let entries = map.len();
+    Ok(Loaded { path: path.to_owned(), task, text, entries, stamp, warnings })
+}
+
+/// The text with empty lines for comments and passwords, which must not reach a process that speaks to strangers. Lines
+/// keep their numbers.
+fn for_the_listener(text: &str) -> String {
+    const PASSWORDS: &str = "AuthInfo:";
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let is_kept = |line: &&str| {
+        let tag = line.get(..PASSWORDS.len()).unwrap_or_default();
+        !line.starts_with('#') && !tag.eq_ignore_ascii_case(PASSWORDS)
+    };
+    text.split_inclusive('\n').map(|line| Some(line).filter(is_kept).unwrap_or("\n")).collect()
 }
 
 /// The stamp is that of the open file: one that changes while it is read is seen to have changed.
@@ -190,7 +224,7 @@ fn read(path: &Path, uid: u32) -> Result<(String, Stamp), String> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST_BYTES) {
-        return Err("is longer than 64 MiB, which no access map is".into());
+        return Err("is longer than 16 MiB, which no access map is".into());
     }
     let text = String::from_utf8(bytes).map_err(|e| {
         format!("is not UTF-8 from byte {} on; save it as UTF-8", e.utf8_error().valid_up_to())
@@ -257,5 +291,33 @@ mod tests {
         assert_eq!(loaded.task.length, 22);
         assert_eq!(Some(loaded.stamp), Stamp::of(&path));
         assert!(load(&directory.path().join("none"), &task::Access::default()).is_err());
+    }
+
+    #[test]
+    fn a_map_of_mistakes_is_reported_in_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access");
+        std::fs::write(&path, "TLS_Clt:a\tVERFIY\n".repeat(100)).unwrap();
+        let report = load(&path, &task::Access::default()).unwrap_err();
+        assert_eq!(report.lines().len(), MOST_SAID + 1);
+        assert!(report.to_string().contains("mistakes more than are shown here"), "{report}");
+        let typing_errors: String = (0..100).map(|n| format!("Connect:a{n}\tRELY\n")).collect();
+        std::fs::write(&path, typing_errors).unwrap();
+        let loaded = load(&path, &task::Access::default()).unwrap();
+        assert_eq!((loaded.warnings.len(), loaded.entries), (MOST_SAID + 1, 100));
+    }
+
+    #[test]
+    fn passwords_and_comments_are_not_handed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access");
+        let text = "\u{feff}# was: AuthInfo:a \"P:secret\"\nAuthInfo:b\t\"U:u\" \"P:secret\"\nConnect:192.0.2\tRELAY\n\
+                    authinfo:c\t\"U:u\" \"P:secret\"";
+        std::fs::write(&path, text).unwrap();
+        let loaded = load(&path, &task::Access::default()).unwrap();
+        assert_eq!(loaded.text, "\n\nConnect:192.0.2\tRELAY\n\n");
+        assert_eq!(usize::try_from(loaded.task.length).unwrap(), loaded.text.len());
+        assert!(loaded.warnings.iter().any(|warning| warning.contains("AuthInfo")));
+        assert!(!Map::parse(&loaded.text).unwrap().holds_passwords());
     }
 }

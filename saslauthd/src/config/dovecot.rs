@@ -5,10 +5,42 @@
 use ipc::config as task;
 
 use super::plan::Planner;
-use super::sections::{Handshake, Socket};
-use super::setting::At;
+use super::sections::{Handshake, Protocol, Socket};
+use super::setting::{At, Setting};
 
 impl Planner<'_> {
+    /// Complains of keys that say nothing on a socket of this protocol: whoever wrote them meant another socket.
+    pub(super) fn without_effect(&mut self, socket: &At<Socket>) {
+        let (keys, usual) = (&socket.value, Socket::default());
+        let auth = [
+            ("certificate_uids", !keys.certificate_uids.is_empty()),
+            ("handshake", keys.handshake != usual.handshake),
+            ("failure_delay", keys.failure_delay.0 != usual.failure_delay.0),
+            ("mechanisms", keys.mechanisms.is_some()),
+            ("before_tls", keys.before_tls.is_some()),
+        ];
+        let userdb = [
+            ("userdb_uid", keys.userdb_uid.is_some()),
+            ("userdb_gid", keys.userdb_gid.is_some()),
+            ("userdb_home", keys.userdb_home.is_some()),
+            ("list_uids", !keys.list_uids.is_empty()),
+        ];
+        for (protocol, keys_of_it) in
+            [(Protocol::Auth, auth.as_slice()), (Protocol::Userdb, userdb.as_slice())]
+        {
+            for (key, _) in keys_of_it.iter().filter(|(_, is_set)| *is_set) {
+                if keys.protocol != protocol {
+                    let (wanted, found) = (protocol.show(), keys.protocol.show());
+                    let (wanted, found) = (wanted.unwrap_or_default(), found.unwrap_or_default());
+                    let message = format!(
+                        "`{key}` is for a socket with protocol = {wanted}, and this one has {found}"
+                    );
+                    self.complaints.add(socket.at.clone(), message);
+                }
+            }
+        }
+    }
+
     pub(super) fn auth(&mut self, keys: &Socket) -> task::Auth {
         let uids = keys.certificate_uids.iter();
         task::Auth {
@@ -38,6 +70,37 @@ impl Planner<'_> {
             gid: keys.userdb_gid.as_ref().and_then(|group| self.gid(group)),
             home: keys.userdb_home.as_ref().and_then(|home| self.home(home)),
             list_uids: keys.list_uids.iter().filter_map(|user| self.uid(user)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::config::plan::{Foreground, Host};
+
+    fn plan(text: &str) -> Result<(), String> {
+        let host = Host {
+            accounts: sys::identity::AccountFiles::default(),
+            name: "mail.example.org".into(),
+            foreground: Foreground::Yes,
+            is_root: true,
+        };
+        let config = Config::parse("x.toml", text).map_err(|report| report.to_string())?;
+        config.plan(&host).map(drop).map_err(|report| report.to_string())
+    }
+
+    #[test]
+    fn keys_of_another_protocol_are_no_silent_comment() {
+        let complaint =
+            plan("[[socket]]\nmechanisms = [\"PLAIN\"]\nlist_uids = [0]\n").unwrap_err();
+        let wanted =
+            "`mechanisms` is for a socket with protocol = \"auth\", and this one has \"mux\"";
+        assert!(complaint.contains(wanted), "{complaint}");
+        assert!(complaint.contains("`list_uids` is for a socket with protocol = \"userdb\""));
+        for keys in ["certificate_uids = [0]", "before_tls = []", "handshake = \"wait\""] {
+            assert!(plan(&format!("[[socket]]\nprotocol = \"userdb\"\n{keys}\n")).is_err());
+            assert!(plan(&format!("[[socket]]\nprotocol = \"auth\"\n{keys}\n")).is_ok());
         }
     }
 }

@@ -108,6 +108,7 @@ impl Config {
         }
         // Another file with a report of its own.
         plan.access = access.map(|(path, task)| access::load(&path, &task)).transpose()?;
+        plan.warnings.extend(plan.access.iter().flat_map(|map| map.warnings.clone()));
         Ok(plan)
     }
 
@@ -189,6 +190,7 @@ impl Planner<'_> {
         let mut plans: Vec<SocketPlan> = Vec::new();
         let mut public = Vec::new();
         for socket in written {
+            self.without_effect(socket);
             let plan = self.socket(socket);
             if plans.iter().any(|earlier| earlier.path == plan.path) {
                 let at = socket.value.path.as_ref().map_or(&socket.at, |path| &path.at);

@@ -11,14 +11,20 @@ use ipc::control::ToListener;
 use super::house::House;
 use crate::config::access::{self, Loaded, Stamp};
 
-/// How often the file is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the file is looked at. One that changed is read when two looks saw the same, so that nobody decides by half a
+/// map that is still being written.
+const LOOK: Duration = Duration::from_millis(400);
 
-/// When the map is looked at, and which state of its file was complained of already.
+/// When the map is looked at, and what was seen there.
 #[derive(Default)]
 pub(super) struct Watch {
     due: Option<Instant>,
+    /// By the look before.
+    seen: Option<Stamp>,
+    /// Which state of the file was complained of already.
     complained: Option<Option<Stamp>>,
+    /// The complaint, for the status.
+    pub(super) trouble: Option<String>,
 }
 
 impl House {
@@ -52,28 +58,61 @@ impl House {
         self.access_watch.due = Some(now + LOOK);
         let Some(map) = &self.parts.plan.access else { return };
         let found = Stamp::of(&map.path);
-        if found == Some(map.stamp) || self.access_watch.complained == Some(found) {
+        let rests = std::mem::replace(&mut self.access_watch.seen, found) == found;
+        if found == Some(map.stamp) {
+            return self.end_trouble();
+        }
+        if !rests || self.access_watch.complained == Some(found) {
             return;
         }
         match access::load(&map.path, &map.task) {
             Ok(map) => self.change_access(map),
             Err(report) => {
                 self.access_watch.complained = Some(found);
-                self.parts.log.error("the access map has errors; the one before stays in force");
-                for line in report.lines() {
-                    self.parts.log.error(&line);
+                const STAYS: &str = "the access map has errors; the one before stays in force";
+                self.parts.log.error(STAYS);
+                let lines = report.lines();
+                for line in &lines {
+                    self.parts.log.error(line);
                 }
+                let first = lines.first().map(String::as_str).unwrap_or_default();
+                self.access_watch.trouble = Some(format!("{STAYS}: {first}"));
+                self.mark_changed();
             }
         }
     }
 
-    fn change_access(&mut self, map: Loaded) {
+    /// The file is the one in force, perhaps again.
+    fn end_trouble(&mut self) {
         self.access_watch.complained = None;
-        for warning in &map.warnings {
-            self.parts.log.warning(warning);
+        if self.access_watch.trouble.take().is_some() {
+            self.mark_changed();
         }
-        self.parts.log.info(&format!("deciding by the new access map, {}", map.path.display()));
+    }
+
+    fn change_access(&mut self, map: Loaded) {
+        self.end_trouble();
+        let before = self.parts.plan.access.take().map(|map| map.warnings).unwrap_or_default();
+        self.warnings.retain(|warning| !before.contains(warning));
+        self.parts.plan.warnings.retain(|warning| !before.contains(warning));
+        self.parts.plan.warnings.extend(map.warnings.iter().cloned());
+        for warning in &map.warnings {
+            self.warn(warning.clone());
+        }
+        self.parts.log.info(&format!("deciding by the new access map, {}", of(&map)));
         self.parts.plan.access = Some(map);
+        self.mark_changed();
         self.tell_access();
     }
+
+    /// A line of what is decided by, where there is a map.
+    pub(super) fn say_access(&mut self) {
+        if let Some(map) = &self.parts.plan.access {
+            self.parts.log.info(&format!("deciding by the access map, {}", of(map)));
+        }
+    }
+}
+
+fn of(map: &Loaded) -> String {
+    format!("{} ({} entries)", map.path.display(), map.entries)
 }

@@ -152,6 +152,7 @@ impl House {
         for path in self.parts.sockets.paths() {
             self.parts.log.info(&format!("listening on socket: {}", path.display()));
         }
+        self.say_access();
         self.parts.log.info(&format!("master pid is: {}", std::process::id()));
     }
 

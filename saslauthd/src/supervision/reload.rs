@@ -190,6 +190,7 @@ impl House {
             self.retiring.push((process, now + time));
         }
         self.promised = None;
+        self.access_watch = super::access::Watch::default();
         self.tell_serve();
         if let Some(channel) = &channel {
             self.hand_over(channel);

@@ -109,7 +109,7 @@ impl House {
             config: self.parts.plan.source.clone(),
             processes: std::iter::once(parent).chain(children).collect(),
             sockets: listener.sockets.iter().map(named).collect(),
-            warnings: self.warnings.clone(),
+            warnings: self.warnings.iter().chain(&self.access_watch.trouble).cloned().collect(),
         };
         let Some(process) = &self.checker.process else { return };
         if let Err(fault) = process.tell(&ToChecker::House(house), &[]) {
