@@ -17,7 +17,7 @@ pub(crate) enum Key<'a> {
 }
 
 /// The tags that are looked up, and how their values are read.
-pub(crate) const TAGS: [(&str, Kind); 20] = [
+pub(crate) const TAGS: [(&str, Kind); 21] = [
     ("TLS_Clt", Kind::Requirement),
     ("TLS_Srv", Kind::Requirement),
     ("TLS_Rcpt", Kind::Requirement),
@@ -38,16 +38,11 @@ pub(crate) const TAGS: [(&str, Kind); 20] = [
     ("Spam", Kind::Unused),
     ("ClientRate", Kind::Unused),
     ("ClientConn", Kind::Unused),
+    ("GreetPause", Kind::Unused),
 ];
 
 /// Takes a key apart, as far as its tag says how.
 pub(crate) fn key_of(key: &str) -> Result<Key<'_>, Fault> {
-    if key.is_empty() {
-        return Err(Fault::new(
-            0,
-            "a line may not begin with a blank; makemap knows no continuation",
-        ));
-    }
     // An address without a tag: `[10.1]`, `IPv6:2001:db8`.
     let (tag, rest) = match key.split_once(':') {
         Some((tag, rest)) if !key.starts_with('[') && !tag.eq_ignore_ascii_case("IPv6") => {

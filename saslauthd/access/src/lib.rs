@@ -40,6 +40,7 @@ mod source;
 mod spelling;
 mod stated;
 mod tls;
+mod token;
 mod value;
 mod warnings;
 

@@ -10,7 +10,6 @@ use crate::explanation::{Check, Lookup, Outcome};
 use crate::facts::Facts;
 use crate::map::Entry;
 use crate::settings::Settings;
-use crate::value::{Rule, Verdict};
 
 /// How many keys one search may try: a DNS name has at most 127 labels, and what is longer is none.
 const MOST_STEPS: usize = 128;
@@ -144,8 +143,7 @@ impl<'a> Case<'a> {
 
     /// Is this an entry that ends a search as if nothing were there?
     fn skips(&self, found: Found<'_>) -> bool {
-        let skip = |entry: &Entry| matches!(entry.rule, Rule::Skip | Rule::Client(Verdict::Skip));
-        matches!(found, Found::Entry(entry) if self.settings.skip && skip(entry))
+        matches!(found, Found::Entry(entry) if self.settings.skip && entry.skips)
     }
 
     /// Ruleset D: a host, then the domains above it; an address in brackets, then the networks around it.

@@ -10,10 +10,10 @@ use std::collections::{BTreeSet, HashMap};
 use crate::error::{Fault, MapError, MapErrors, MapWarning};
 use crate::key::{Key, TAGS, key_of};
 use crate::pin::KeyPin;
-use crate::requirement::Extension;
+use crate::requirement::{Extension, Requirement};
 use crate::source::{Line, column, lines};
 use crate::spelling::nearest;
-use crate::value::{Kind, Leads, Rule};
+use crate::value::{Kind, Leads, Rule, Verdict};
 use crate::warnings;
 
 /// One entry.
@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) line: u32,
     /// As written, but for passwords.
     pub(crate) value: Box<str>,
+    /// The value is SKIP, which is a word of its own under every tag where the site has that feature.
+    pub(crate) skips: bool,
     pub(crate) rule: Rule,
 }
 
@@ -148,13 +150,18 @@ struct Reading {
 
 impl Reading {
     fn line(&mut self, line: &Line<'_>) {
+        if line.key.is_empty() || line.value.is_empty() {
+            return self.incomplete(line);
+        }
         match key_of(line.key) {
             Ok(Key::Of(kind)) => self.entry(line, kind),
             Ok(Key::Pin(pin)) => {
                 if let Some(entry) = self.read_value(line, Kind::Holder) {
-                    let earlier = self.map.pins.get(&pin).map(|entry| entry.line);
-                    match earlier {
-                        Some(earlier) => self.duplicate(line, earlier),
+                    let earlier = self.map.pins.get(&pin);
+                    match earlier
+                        .map(|earlier| (earlier.line, contradicts(&earlier.rule, &entry.rule)))
+                    {
+                        Some((earlier, harm)) => self.duplicate(line, earlier, harm),
                         None => drop(self.map.pins.insert(pin, entry)),
                     }
                 }
@@ -164,34 +171,54 @@ impl Reading {
         }
     }
 
+    /// makemap leaves out a line that begins with a blank or ends with its key. A requirement must not get lost so.
+    fn incomplete(&mut self, line: &Line<'_>) {
+        let comment = line.value.starts_with('#');
+        let indented = line.key.is_empty();
+        let key = if indented { line.value } else { line.key };
+        let requires = matches!(key_of(key), Ok(Key::Of(Kind::Requirement)));
+        let text = match indented {
+            true => "a line may not begin with a blank; makemap knows no continuation",
+            false => "the key has no value",
+        };
+        if requires {
+            let at = if indented { 0 } else { line.value_at };
+            self.fault(line, at, Fault::new(0, text));
+        } else if !comment {
+            self.warn(line.number, format!("{text}, and leaves the line out"));
+        }
+    }
+
+    /// sendmail looks no unknown tag up: that harms nobody, unless the value is a requirement.
     fn issuer_tag(&mut self, line: &Line<'_>) {
         let (tag, rest) = line.key.split_once(':').unwrap_or((line.key, ""));
-        let named = self.issuer_tags.contains_key(&tag.to_ascii_lowercase());
-        // An issuer that nobody asks for does no harm; a misspelt tag does.
-        if named || (rest.starts_with('/') && line.value.eq_ignore_ascii_case("OK")) {
-            if !named {
-                self.warn(line.number, format!("no requirement says CITag:{tag}"));
-            }
+        if self.issuer_tags.contains_key(&tag.to_ascii_lowercase()) && !line.value.is_empty() {
             return self.entry(line, Kind::IssuerTag);
+        }
+        if rest.starts_with('/') && line.value.eq_ignore_ascii_case("OK") {
+            return self.warn(line.number, format!("no requirement says CITag:{tag}"));
         }
         let tags: BTreeSet<&str> = self.issuer_tags.keys().map(String::as_str).collect();
         let known = nearest(tag, TAGS.iter().map(|(name, _)| *name).chain(tags));
         let text = format!("`{tag}:` is no tag, and sendmail would never look it up");
-        let fault = Fault::new(0, text).or(known);
-        self.fault(line, 0, fault);
+        if Requirement::parse(line.value).is_ok() {
+            return self.fault(line, 0, Fault::new(0, text).or(known));
+        }
+        let hint = known.map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
+        self.warn(line.number, text + &hint);
     }
 
     fn entry(&mut self, line: &Line<'_>, kind: Kind) {
         let Some(entry) = self.read_value(line, kind) else { return };
         let folded = line.key.to_ascii_lowercase().into_boxed_str();
-        let earlier = match self.map.entries.entry(folded) {
-            Slot::Occupied(slot) => slot.get().line,
+        let (earlier, harm) = match self.map.entries.entry(folded) {
+            Slot::Occupied(slot) => (slot.get().line, contradicts(&slot.get().rule, &entry.rule)),
             Slot::Vacant(slot) => {
                 slot.insert(entry);
                 return;
             }
         };
-        self.duplicate(line, earlier);
+        self.duplicate(line, earlier, harm);
     }
 
     fn read_value(&mut self, line: &Line<'_>, kind: Kind) -> Option<Entry> {
@@ -203,12 +230,13 @@ impl Reading {
             }
         };
         self.note_tags(line, &rule);
-        for text in warnings::of(line.key, &rule) {
+        for text in warnings::of(line.key, line.value, &rule) {
             self.warn(line.number, text);
         }
         // Explanations show values; a password is none of their business.
         let value = if matches!(rule, Rule::AuthInfo(_)) { "…" } else { line.value };
-        Some(Entry { key: line.key.into(), line: line.number, value: value.into(), rule })
+        let skips = line.value.eq_ignore_ascii_case("SKIP");
+        Some(Entry { key: line.key.into(), line: line.number, value: value.into(), skips, rule })
     }
 
     fn note_tags(&mut self, line: &Line<'_>, rule: &Rule) {
@@ -229,9 +257,13 @@ impl Reading {
         }
     }
 
-    fn duplicate(&mut self, line: &Line<'_>, earlier: u32) {
+    /// The first entry of a key holds, as with makemap.
+    fn duplicate(&mut self, line: &Line<'_>, earlier: u32, harm: Harm) {
         let text = format!("the key `{}` stands in line {earlier} already", line.key);
-        self.fault(line, 0, Fault::new(0, text));
+        match harm {
+            Harm::Opens => self.fault(line, 0, Fault::new(0, text)),
+            Harm::None => self.warn(line.number, format!("{text}, and that line holds")),
+        }
     }
 
     fn fault(&mut self, line: &Line<'_>, start: usize, fault: Fault) {
@@ -287,6 +319,27 @@ impl Reading {
             self.warn(line, text);
         }
     }
+}
+
+/// What comes of leaving out the later of two entries of one key.
+#[derive(Clone, Copy)]
+enum Harm {
+    None,
+    /// A requirement is lost, or the line that takes a grant back.
+    Opens,
+}
+
+fn contradicts(first: &Rule, later: &Rule) -> Harm {
+    let grants = |rule: &Rule| match rule {
+        Rule::Grant(grant) => grant.leads != Leads::Nowhere,
+        Rule::Client(verdict) => *verdict == Verdict::Relay,
+        Rule::Acceptable => true,
+        _ => false,
+    };
+    let lost = matches!(later, Rule::Require(_)) || (grants(first) && !grants(later));
+    // Grants of one key may differ in their purpose, or in where they lead.
+    let differ = first != later && (lost || matches!(first, Rule::Grant(_)) && grants(first));
+    if differ { Harm::Opens } else { Harm::None }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! in sendmail. A map that can't be asked is remembered and reported only if nothing else allows the mail: then
 //! the answer is "later", never "no".
 
-use crate::address::{Mailbox, without_brackets};
+use crate::address::{BadAddress, Mailbox, without_brackets};
 use crate::decision::{Action, Decision};
 use crate::facts::{Resolve, filled};
 use crate::lookup::{Case, Found, Tagged, hit};
@@ -52,7 +52,7 @@ enum Standing {
 }
 
 fn basic(case: &mut Case<'_>) -> Decision {
-    if case.settings.verified_may_relay && certificate::verified(case) {
+    if case.settings.verified_may_relay && case.facts.verify.eq_ignore_ascii_case("OK") {
         let word = Some("OK".to_owned());
         let because = "any verified certificate may relay here";
         let decision = Decision::new(Action::Accept, because).at_last();
@@ -83,6 +83,11 @@ fn denied(case: &Case<'_>) -> Decision {
     Decision::refuse(Reply::new(550, "5.7.1", text), because)
 }
 
+/// What is no address is refused whoever asks.
+pub(crate) fn no_address(bad: BadAddress) -> Decision {
+    Decision::refuse(Reply::new(553, bad.dsn, bad.text), "this is no address")
+}
+
 fn relay(because: &'static str) -> Step {
     Step::Decided(Decision::new(Action::Relay, because))
 }
@@ -90,7 +95,10 @@ fn relay(because: &'static str) -> Step {
 /// Is the recipient ok, or the client for what it has proved?
 fn recipient(case: &mut Case<'_>, address: &str) -> Step {
     let mut standing = Standing::Asked;
-    let mailbox = stripped(case, address, &mut standing);
+    let mailbox = match stripped(case, address, &mut standing) {
+        Ok(mailbox) => mailbox,
+        Err(bad) => return Step::Decided(no_address(bad)),
+    };
     let certificate = certificate::relay(case);
     match certificate.action {
         Action::Relay => return Step::Decided(certificate),
@@ -119,8 +127,12 @@ fn recipient(case: &mut Case<'_>, address: &str) -> Step {
 }
 
 /// Takes routes through domains that we relay for off the recipient, so that it is the last host that is judged.
-fn stripped(case: &mut Case<'_>, address: &str, standing: &mut Standing) -> Mailbox {
-    let mut mailbox = Mailbox::canonical(address, case.settings);
+fn stripped(
+    case: &mut Case<'_>,
+    address: &str,
+    standing: &mut Standing,
+) -> Result<Mailbox, BadAddress> {
+    let mut mailbox = Mailbox::canonical(address, case.settings)?;
     while mailbox.has_route() {
         let Some(domain) = mailbox.domain.clone() else { break };
         let relayed = case.settings.is_relay_domain(&domain) || {
@@ -130,14 +142,17 @@ fn stripped(case: &mut Case<'_>, address: &str, standing: &mut Standing) -> Mail
             }
             matches!(found, Found::Entry(entry) if says_relay(entry))
         };
-        let inner = mailbox.unwrapped(case.settings);
+        if !relayed {
+            break;
+        }
+        let inner = mailbox.unwrapped(case.settings)?;
         // Each turn takes at least one character off.
-        if !relayed || inner.user.len() >= mailbox.user.len() {
+        if inner.user.len() >= mailbox.user.len() {
             break;
         }
         mailbox = inner;
     }
-    mailbox
+    Ok(mailbox)
 }
 
 fn says_relay(entry: &Entry) -> bool {

@@ -16,6 +16,9 @@ pub struct Reply {
     pub text: String,
 }
 
+/// What a refusal says that brings no code.
+const TEXT_ALONE: (u16, &str) = (553, "5.3.0");
+
 impl Reply {
     pub(crate) fn new(code: u16, dsn: &str, text: impl Into<String>) -> Self {
         let mut text = text.into();
@@ -35,19 +38,30 @@ impl Reply {
         self.code < 500
     }
 
-    /// Of `550 5.7.1 text` and `550 text`; the enhanced code given beside it wins. `None` without a code.
+    /// Of `550 5.7.1 text` and `550 text`; the text's own enhanced code wins over the one given beside it. A text
+    /// without a code is told as 553 5.3.0, as sendmail does. `None` where the code is not one of a refusal.
     pub(crate) fn parse(text: &str, dsn: Option<&str>) -> Option<Self> {
-        let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let code = (code.len() == 3).then(|| code.parse::<u16>().ok()).flatten()?;
-        if !(400..600).contains(&code) {
-            return None;
-        }
+        let coded = text.split_once(' ').filter(|(code, _)| {
+            code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit())
+        });
+        let Some((code, rest)) = coded else {
+            let (code, dsn) = TEXT_ALONE;
+            return Some(Self::new(code, dsn, text));
+        };
+        let code = code.parse().ok().filter(|code| (400..600).contains(code))?;
         let rest = rest.trim_start();
-        let (word, tail) = rest.split_once(' ').unwrap_or((rest, ""));
-        let (own, text) =
-            if is_enhanced(word) { (Some(word), tail.trim_start()) } else { (None, rest) };
+        let (own, text) = match rest.split_once(' ') {
+            Some((word, tail)) if is_enhanced(word) => (Some(word), tail.trim_start()),
+            _ => (None, rest),
+        };
         let fallback = format!("{}.0.0", code / 100);
-        Some(Self::new(code, dsn.or(own).unwrap_or(&fallback), text))
+        let dsn = own.or(dsn.filter(|dsn| is_enhanced(dsn)));
+        Some(Self::new(code, dsn.unwrap_or(&fallback), text))
+    }
+
+    /// Was it a text without a code?
+    pub(crate) fn is_text_alone(&self) -> bool {
+        (self.code, self.dsn.as_str()) == TEXT_ALONE
     }
 }
 
@@ -79,8 +93,13 @@ mod tests {
         assert_eq!(reply("554 go away", None).as_deref(), Some("554 5.0.0 go away"));
         assert_eq!(reply("450 4.7.1 come back", None).as_deref(), Some("450 4.7.1 come back"));
         assert_eq!(reply("550 no", Some("5.7.1")).as_deref(), Some("550 5.7.1 no"));
+        assert_eq!(reply("550 5.1.1 no", Some("5.7.1")).as_deref(), Some("550 5.1.1 no"));
+        assert_eq!(reply("550 9.1.1 no", Some("D.S.N")).as_deref(), Some("550 5.0.0 9.1.1 no"));
+        assert_eq!(reply("554 5.7.1", None).as_deref(), Some("554 5.0.0 5.7.1"));
+        assert_eq!(reply("go away", Some("5.7.1")).as_deref(), Some("553 5.3.0 go away"));
+        assert_eq!(reply("550", None).as_deref(), Some("553 5.3.0 550"));
         assert_eq!(reply("250 yes", None), None);
-        assert_eq!(reply("go away", None), None);
+        assert_eq!(reply("999 yes", None), None);
     }
 
     #[test]

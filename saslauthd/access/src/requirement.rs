@@ -7,7 +7,8 @@
 //!
 //! Keywords in any case. `CA` and `PURPOSE` are ours; the rest is sendmail's. sendmail takes whatever it can't read
 //! for "nothing is required" and lets the peer in; here it refuses the map. Blanks beside `+` and `:` vanish, as they do in
-//! sendmail; any other blank is a mistake.
+//! sendmail. In a name any other blank, or a `+` that begins no `+HH`, is sendmail's too: such a name matches nobody's.
+//! Anywhere else they are mistakes.
 
 use crate::error::Fault;
 use crate::spelling::nearest;
@@ -74,7 +75,7 @@ impl Requirement {
 
     /// Reads a value. Offsets of faults are bytes of the value as given.
     pub(crate) fn parse(value: &str) -> Result<Self, Fault> {
-        let pieces = squeeze(value)?;
+        let pieces = squeeze(value);
         let mut rest = Piece { text: &pieces.text, at: 0 };
         let severity = rest.severity();
         if severity.is_some() && rest.severity().is_some() {
@@ -105,7 +106,7 @@ impl Squeezed {
     }
 }
 
-fn squeeze(value: &str) -> Result<Squeezed, Fault> {
+fn squeeze(value: &str) -> Squeezed {
     let mut squeezed = Squeezed { text: String::with_capacity(value.len()), origin: Vec::new() };
     let mut letters = value.char_indices().peekable();
     let operator =
@@ -119,11 +120,11 @@ fn squeeze(value: &str) -> Result<Squeezed, Fault> {
         while letters.next_if(|(_, letter)| letter.is_whitespace()).is_some() {}
         let after = letters.peek().map(|(_, letter)| *letter);
         if !operator(squeezed.text.chars().next_back()) && !operator(after) {
-            let text = "one requirement is one word; what follows the blank would not be looked at";
-            return Err(Fault::new(at + letter.len_utf8(), text));
+            squeezed.text.push(' ');
+            squeezed.origin.push(at);
         }
     }
-    Ok(squeezed)
+    squeezed
 }
 
 /// A part of the squeezed value and where it begins.
@@ -163,6 +164,13 @@ impl<'a> Piece<'a> {
         Fault::new(self.at, text)
     }
 
+    /// Refuses a blank.
+    fn one_word(self) -> Result<(), Fault> {
+        let Some(blank) = self.text.find(' ') else { return Ok(()) };
+        let text = "one requirement is one word; what follows the blank would not be looked at";
+        Err(Fault::new(self.at + blank + 1, text))
+    }
+
     /// The content of something that must have one.
     fn filled(self, what: &str) -> Result<&'a str, Fault> {
         if self.text.is_empty() {
@@ -174,6 +182,7 @@ impl<'a> Piece<'a> {
 }
 
 fn read_level(level: Piece<'_>) -> Result<Level, Fault> {
+    level.one_word()?;
     let (word, bits) = level.cut(":");
     let bits = bits.map(read_bits).transpose();
     if word.text.eq_ignore_ascii_case("VERIFY") {
@@ -192,10 +201,12 @@ fn read_level(level: Piece<'_>) -> Result<Level, Fault> {
 
 fn read_bits(bits: Piece<'_>) -> Result<u32, Fault> {
     let digits = bits.filled("the number of bits")?;
-    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
+    // sendmail reads a number that begins with 0 as an octal one, and 0128 as 10.
+    let octal = digits.len() > 1 && digits.starts_with('0');
+    let decimal = !octal && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = decimal.then(|| digits.parse().ok()).flatten();
     number
-        .flatten()
-        .filter(|bits| *bits <= 65535)
+        .filter(|bits| i32::try_from(*bits).is_ok())
         .ok_or_else(|| bits.fault(format!("`{digits}` is no number of bits")))
 }
 
@@ -212,6 +223,7 @@ fn read_extensions(list: Piece<'_>) -> Result<Vec<Extension>, Fault> {
 
 fn read_extension(one: Piece<'_>) -> Result<Extension, Fault> {
     let (word, argument) = one.cut(":");
+    word.one_word()?;
     let is = |name: &str| word.text.eq_ignore_ascii_case(name);
     match argument {
         None if is("CN") => Ok(Extension::PeerName),
@@ -259,17 +271,16 @@ fn read_tag(tag: Piece<'_>) -> Result<&str, Fault> {
     Err(tag.fault(format!("`{text}` is no tag: letters, digits, `-` and `_`")))
 }
 
-/// A name in map-key encoding. A `+` in it is the beginning of `+HH`; any other is a forgotten `++`.
+/// A name in map-key encoding.
 fn encoded(name: Piece<'_>) -> Result<String, Fault> {
-    let text = name.filled("the name")?;
-    for (at, _) in text.match_indices('+') {
-        let code = text.as_bytes().get(at + 1..at + 3);
-        if !code.is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit)) {
-            let text = "`+` in a name is `+2B`; further requirements are set off by `++`";
-            return Err(Fault::new(name.at + at, text));
-        }
-    }
-    Ok(text.to_owned())
+    name.filled("the name").map(str::to_owned)
+}
+
+/// Can no name in map-key encoding be this one? A blank in it is `+20`, and a `+` begins a `+HH`.
+pub(crate) fn is_unencoded(name: &str) -> bool {
+    let code = |at: usize| name.as_bytes().get(at + 1..at + 3);
+    let encodes = |at| code(at).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+    name.contains(' ') || name.match_indices('+').any(|(at, _)| !encodes(at))
 }
 
 #[cfg(test)]

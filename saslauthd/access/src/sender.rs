@@ -12,8 +12,8 @@ use crate::reply::Reply;
 use crate::tls;
 use crate::value::{Rule, Verdict};
 
-/// Domains by which a sender means the host that it is on.
-const OWN_HOST: [&str; 4] = ["localhost", "[127.0.0.1]", "[IPv6:0:0:0:0:0:0:0:1]", "[IPv6:::1]"];
+/// Domains by which a sender means the host that it is on, beside `localhost`.
+const OWN_HOST: [&str; 3] = ["[127.0.0.1]", "[IPv6:0:0:0:0:0:0:0:1]", "[IPv6:::1]"];
 
 /// The answer to MAIL.
 pub(crate) fn check(case: &mut Case<'_>) -> Decision {
@@ -27,18 +27,27 @@ pub(crate) fn check(case: &mut Case<'_>) -> Decision {
         return Decision::new(Action::Accept, "the null sender is always taken");
     }
     if let Some((_, domain)) = sender.rsplit_once('@')
-        && OWN_HOST.iter().any(|host| host.eq_ignore_ascii_case(domain))
+        && is_own_host(case, domain)
         && filled(facts.client_name.as_ref()).is_some_and(|name| !case.settings.is_local(name))
     {
         let reply = Reply::new(553, "5.5.4", "Real domain name required for sender address");
         return Decision::refuse(reply, "another host calls itself ours");
     }
-    let mailbox = Mailbox::canonical(sender, case.settings);
+    let Ok(mailbox) = Mailbox::canonical(sender, case.settings) else {
+        // To sendmail it has no domain then.
+        let mailbox = Mailbox { user: sender.to_owned(), domain: None };
+        return unknown(case, sender, &mailbox);
+    };
     match sender_entry(case, &mailbox) {
         Found::Unavailable => Decision::unavailable(),
         Found::Entry(entry) => verdict(entry, Answer::Sender),
         Found::Nothing => unknown(case, sender, &mailbox),
     }
+}
+
+fn is_own_host(case: &Case<'_>, domain: &str) -> bool {
+    let literal = OWN_HOST.iter().any(|host| host.eq_ignore_ascii_case(domain));
+    literal || case.settings.is_own_alias(domain)
 }
 
 fn sender_entry<'a>(case: &mut Case<'a>, mailbox: &Mailbox) -> Found<'a> {
@@ -93,14 +102,18 @@ fn verdict(entry: &Entry, answer: Answer) -> Decision {
     };
     let decision = match (verdict, answer) {
         (Verdict::Ok, Answer::Sender) => {
-            let word = Some("OK".to_owned());
+            let word = Some(entry.value.to_string());
             Decision { word, ..Decision::new(Action::Accept, by_entry) }.at_last()
         }
         (Verdict::Relay, Answer::Sender) => Decision::new(Action::Relay, by_entry).at_last(),
         (Verdict::Ok | Verdict::Relay, Answer::Connection) => {
             Decision::new(Action::Accept, by_entry)
         }
-        (Verdict::Skip, _) => Decision::new(Action::Accept, "the entry says to skip the rest"),
+        // Where the feature `skip` is on, searches for hosts end there; to anything else it is the text of a refusal.
+        (Verdict::Skip, _) => {
+            let reply = Reply::parse("SKIP", None).unwrap_or_else(Reply::map_unavailable);
+            Decision::refuse(reply, by_entry)
+        }
         (Verdict::Reject, _) => {
             Decision::refuse(Reply::new(550, "5.7.1", "Access denied"), by_entry)
         }

@@ -70,11 +70,11 @@ pub struct Settings {
     pub issuer_filter: DnFilter,
     /// Which part of the subject is looked up.
     pub subject_filter: DnFilter,
-    /// Any verified certificate may relay, whoever issued it.
+    /// Any verified certificate (`verify` is OK) may relay, whoever issued it.
     pub verified_may_relay: bool,
     /// EXPN and VRFY only for clients that have logged in.
     pub expn_needs_auth: bool,
-    /// Names of this host (class w); address literals with brackets.
+    /// Names of this host (class w); address literals with brackets. The first is its own name (`$j`).
     pub local_domains: Vec<String>,
     /// Domains, hosts and networks (`192.0.2`) that are relayed for (class R).
     pub relay_domains: Vec<String>,
@@ -92,6 +92,21 @@ impl Settings {
     pub(crate) fn is_local(&self, name: &str) -> bool {
         let mut names = self.local_domains.iter().map(String::as_str).chain(["localhost"]);
         names.any(|local| local.eq_ignore_ascii_case(name))
+    }
+
+    /// This host's own name.
+    pub(crate) fn host_name(&self) -> Option<&str> {
+        self.local_domains.first().map(String::as_str)
+    }
+
+    /// `localhost`, also with the host's domain (`$m`) or as a UUCP name: an address there is one at the host's name.
+    pub(crate) fn is_own_alias(&self, name: &str) -> bool {
+        let Some((host, domain)) = name.split_once('.') else {
+            return name.eq_ignore_ascii_case("localhost");
+        };
+        let own = self.host_name().and_then(|name| name.split_once('.')).map(|(_, domain)| domain);
+        let here = |own: &str| own.eq_ignore_ascii_case(domain);
+        host.eq_ignore_ascii_case("localhost") && (here("UUCP") || own.is_some_and(here))
     }
 
     /// Is this a domain that we relay for, or below one?

@@ -1,8 +1,8 @@
 //! The map's source text: which lines are entries, and where key and value begin.
 //!
 //! As makemap(8) reads it: blank lines and lines that begin with `#` say nothing; a key ends at the first blank or
-//! tab; the rest is the value. makemap knows no continuation: a line that begins with a blank is an error there, and
-//! one here. It keeps blanks at the end of a value; here they are dropped, since nobody sees them.
+//! tab; the rest is the value. makemap knows no continuation: a line that begins with a blank is left out of the map,
+//! with a complaint; here such a line has an empty key. Blanks at the end of a value are dropped, since nobody sees them.
 
 /// One entry of the source.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::decision::{Action, Decision, NameForm};
 use crate::facts::filled;
 use crate::lookup::{Case, Found, Tagged, hit_by};
 use crate::map::Entry;
+use crate::recipient::no_address;
 use crate::reply::Reply;
 use crate::requirement::{Level, Requirement, Severity};
 use crate::settings::Generation;
@@ -56,7 +57,11 @@ fn peer(
 
 /// Client role, for each recipient.
 pub(crate) fn recipient(case: &mut Case<'_>) -> Decision {
-    let mailbox = Mailbox::canonical(case.facts.rcpt.as_deref().unwrap_or(""), case.settings);
+    let address = case.facts.rcpt.as_deref().unwrap_or("");
+    let mailbox = match Mailbox::canonical(address, case.settings) {
+        Ok(mailbox) => mailbox,
+        Err(bad) => return no_address(bad),
+    };
     let user = mailbox.user.as_str();
     let found = match mailbox.domain.as_deref() {
         Some(domain) => case
@@ -73,7 +78,7 @@ pub(crate) fn recipient(case: &mut Case<'_>) -> Decision {
 
 /// A recipient without an entry: 8.18 asks here, and not of the server, what DANE found.
 fn dane(case: &Case<'_>) -> Decision {
-    let text = match case.facts.verify.as_str() {
+    let text = match verify_word(case) {
         "DANE_FAIL" => "DANE check failed.",
         "DANE_TEMP" => "DANE check failed temporarily.",
         "DANE_NOTLS" => "DANE: missing STARTTLS.",
@@ -105,11 +110,33 @@ fn refusal(
     Decision::refuse(Reply::new(code, dsn, text), because)
 }
 
+/// Words of `verify` that the rules know. They compare without regard to case.
+const VERIFY_WORDS: [&str; 11] = [
+    "FAIL",
+    "NO",
+    "NOT",
+    "NONE",
+    "CLEAR",
+    "SOFTWARE",
+    "PROTOCOL",
+    "CONFIG",
+    "DANE_FAIL",
+    "DANE_TEMP",
+    "DANE_NOTLS",
+];
+
+/// `verify` as the rules spell it.
+fn verify_word<'a>(case: &Case<'a>) -> &'a str {
+    let verify = case.facts.verify.as_str();
+    let known = VERIFY_WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(verify));
+    known.unwrap_or(verify)
+}
+
 /// What is refused whatever the map says.
 fn broken(case: &Case<'_>) -> Option<&'static str> {
     let generation = case.settings.generation();
     let old = generation == Generation::V8_15;
-    match case.facts.verify.as_str() {
+    match verify_word(case) {
         "SOFTWARE" if old && !case.has_map() => Some("TLS handshake."),
         "SOFTWARE" => Some("TLS handshake failed."),
         "PROTOCOL" if !old || case.has_map() => Some("STARTTLS failed."),
@@ -195,7 +222,7 @@ fn unverified(case: &mut Case<'_>, requirement: &Requirement) -> Option<String> 
         return None;
     }
     let knows_clear = case.settings.generation() > Generation::V8_15;
-    let text = match verify {
+    let text = match verify_word(case) {
         "" => "authentication required",
         "FAIL" => "authentication failed",
         "NO" => "not authenticated",

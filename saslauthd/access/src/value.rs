@@ -1,13 +1,15 @@
 //! What an entry says: its value, read strictly by the tag of its key.
 //!
-//! Read once, when the map is loaded. A word that is none of the right ones refuses the map, since sendmail would
-//! take it for something else in silence: for "nothing is required", for "no", or for the text of a reply.
+//! Read once, when the map is loaded. What sendmail would take for "nothing is required", or for a yes, refuses the
+//! map. What it takes for "no", or for the text of a refusal, harms nobody: that is read as sendmail reads it, and
+//! warned of.
 
 use crate::decision::AuthInfo;
 use crate::error::Fault;
-use crate::reply::{Reply, is_enhanced};
+use crate::reply::Reply;
 use crate::requirement::{Requirement, is_tag};
 use crate::spelling::nearest;
+use crate::token::{bare, is_quoted, message, tokens};
 
 /// Which purpose of a certificate an entry is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,16 +120,13 @@ pub(crate) enum Kind {
 
 impl Rule {
     pub(crate) fn parse(kind: Kind, value: &str) -> Result<Self, Fault> {
-        if value.is_empty() {
-            return Err(Fault::new(0, "the key has no value"));
-        }
         match kind {
             Kind::Requirement => requirement(value),
             Kind::Authority | Kind::Holder => grant(kind, value).map(Rule::Grant),
             Kind::Client => client(value).map(Rule::Client),
-            Kind::TryTls => try_tls(value),
+            Kind::TryTls => Ok(try_tls(value)),
             Kind::Features => {
-                Ok(Self::Features(value.split_whitespace().map(str::to_owned).collect()))
+                Ok(Self::Features(tokens(value).into_iter().map(str::to_owned).collect()))
             }
             Kind::Options => options(value).map(Rule::Options),
             Kind::AuthInfo => auth_info(value).map(|items| Self::AuthInfo(AuthInfo(items))),
@@ -143,14 +142,14 @@ impl Rule {
 
 fn requirement(value: &str) -> Result<Rule, Fault> {
     match value.to_ascii_uppercase().as_str() {
-        "OK" => Ok(Rule::Open),
+        "OK" | "RELAY" | "NO" | "NONE" => Ok(Rule::Open),
         "SKIP" => Ok(Rule::Skip),
         _ => Requirement::parse(value).map(Rule::Require),
     }
 }
 
 /// Words that sendmail's users write where they mean no.
-const NO_GRANT: [&str; 6] = ["OK", "NO", "REJECT", "DISCARD", "SKIP", "NONE"];
+pub(crate) const NO_GRANT: [&str; 6] = ["OK", "NO", "REJECT", "DISCARD", "SKIP", "NONE"];
 
 fn grant(kind: Kind, value: &str) -> Result<Grant, Fault> {
     let mut words = value.split_whitespace();
@@ -164,8 +163,7 @@ fn grant(kind: Kind, value: &str) -> Result<Grant, Fault> {
             }
             Leads::AltNames(tag.to_ascii_lowercase())
         }
-        _ if NO_GRANT.iter().any(|word| word.eq_ignore_ascii_case(first)) => Leads::Nowhere,
-        _ => return Err(no_grant(kind, first)),
+        _ => Leads::Nowhere,
     };
     let mut purpose = None;
     for word in words {
@@ -176,30 +174,11 @@ fn grant(kind: Kind, value: &str) -> Result<Grant, Fault> {
                     .map_err(|fault| Fault { offset: offset + name.len() + 1, ..fault })?;
                 purpose = Some(wanted);
             }
-            _ => return Err(stray(offset, word, "PURPOSE:any")),
+            // More words than one are none that sendmail knows.
+            _ => return Ok(Grant { leads: Leads::Nowhere, purpose: None }),
         }
     }
     Ok(Grant { leads, purpose })
-}
-
-fn no_grant(kind: Kind, word: &str) -> Fault {
-    let words: &[&str] = match kind {
-        Kind::Authority => &["RELAY", "SUBJECT", "ALTNAMES:tag"],
-        _ => &["RELAY"],
-    };
-    let known = nearest(word, words.iter().chain(&NO_GRANT).copied());
-    Fault::new(0, format!("`{word}` grants nothing here; {} does", words.join(" or "))).or(known)
-}
-
-/// A word behind the last one that counts.
-fn stray(offset: usize, word: &str, example: &str) -> Fault {
-    if word.starts_with('#') {
-        return Fault::new(
-            offset,
-            "a comment stands on a line of its own; here it is part of the value",
-        );
-    }
-    Fault::new(offset, format!("`{word}` is one word too many")).or(nearest(word, [example]))
 }
 
 /// Where a word of a text begins.
@@ -207,79 +186,65 @@ fn offset_of(text: &str, word: &str) -> usize {
     (word.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }
 
-const VERDICTS: [&str; 5] = ["OK", "RELAY", "REJECT", "DISCARD", "SKIP"];
+/// Words that decide about a client, a sender or a recipient.
+pub(crate) const VERDICTS: [&str; 5] = ["OK", "RELAY", "REJECT", "DISCARD", "SKIP"];
 
+/// A value that is no verdict is the text of a refusal.
 fn client(value: &str) -> Result<Verdict, Fault> {
-    let (word, rest) = value.split_once(':').unwrap_or((value, ""));
-    match (word.trim().to_ascii_uppercase().as_str(), value.contains(':')) {
-        ("OK", false) => Ok(Verdict::Ok),
-        ("RELAY", false) => Ok(Verdict::Relay),
-        ("REJECT", false) => Ok(Verdict::Reject),
-        ("DISCARD", false) => Ok(Verdict::Discard),
-        ("SKIP", false) => Ok(Verdict::Skip),
-        ("QUARANTINE", true) if !rest.trim().is_empty() => {
-            Ok(Verdict::Quarantine(rest.trim().into()))
+    let words = tokens(value);
+    let is = |token: &str, word: &str| token.eq_ignore_ascii_case(word);
+    let verdict = match words.as_slice() {
+        [word] if is(word, "OK") => Some(Verdict::Ok),
+        [word] if is(word, "RELAY") => Some(Verdict::Relay),
+        [word] if is(word, "REJECT") => Some(Verdict::Reject),
+        [word] if is(word, "DISCARD") => Some(Verdict::Discard),
+        [word] if is(word, "SKIP") => Some(Verdict::Skip),
+        [word, ":", reason @ ..] if is(word, "QUARANTINE") && !reason.is_empty() => {
+            Some(Verdict::Quarantine(message(reason)))
         }
-        ("ERROR", true) => error(rest.trim()).ok_or_else(|| {
-            let text =
-                "ERROR: wants a code from 400 to 599 and a text, such as ERROR:\"550 5.7.1 no\"";
-            Fault::new(word.len() + 1, text)
-        }),
-        _ => Reply::parse(&dequote(value), None)
-            .filter(|reply| !reply.text.is_empty())
-            .map(Verdict::Error)
-            .ok_or_else(|| no_verdict(value)),
-    }
-}
-
-fn no_verdict(value: &str) -> Fault {
-    let mut words = value.split_whitespace();
-    let (first, second) = (words.next().unwrap_or_default(), words.next());
-    match second {
-        Some(word) if VERDICTS.iter().any(|verdict| verdict.eq_ignore_ascii_case(first)) => {
-            stray(offset_of(value, word), word, "")
-        }
-        _ => Fault::new(
-            0,
-            format!("`{first}` is no verdict, and sendmail would refuse with it as text"),
-        )
-        .or(nearest(first, VERDICTS.into_iter().chain(["ERROR:550 text", "QUARANTINE:reason"]))),
-    }
+        [word, ":", text @ ..] if is(word, "ERROR") => error(text),
+        [] => None,
+        text => Reply::parse(&message(text), None).map(Verdict::Error),
+    };
+    verdict.ok_or_else(|| {
+        let text =
+            "a refusal wants a code from 400 to 599 and a text, such as ERROR:\"550 5.7.1 no\"";
+        Fault::new(0, text)
+    })
 }
 
 /// Of `5.7.1:550 text`, `550 text`, `"550 5.7.1 text"`.
-fn error(rest: &str) -> Option<Verdict> {
-    let parsed = match rest.split_once(':') {
-        Some((dsn, text)) if is_enhanced(dsn.trim()) => {
-            Reply::parse(&dequote(text.trim()), Some(dsn.trim()))
+fn error(text: &[&str]) -> Option<Verdict> {
+    let parsed = match text {
+        [] => None,
+        [class, ".", subject, ".", detail, ":", text @ ..] if !text.is_empty() => {
+            Reply::parse(&message(text), Some(&format!("{class}.{subject}.{detail}")))
         }
-        _ => Reply::parse(&dequote(rest), None),
+        text => Reply::parse(&message(text), None),
     };
     parsed.map(Verdict::Error)
 }
 
-fn dequote(text: &str) -> String {
-    text.replace('"', "")
-}
-
-fn try_tls(value: &str) -> Result<Rule, Fault> {
+/// Only NO stops STARTTLS.
+fn try_tls(value: &str) -> Rule {
     match value.to_ascii_uppercase().as_str() {
-        "NO" => Ok(Rule::NoTls),
-        "SKIP" => Ok(Rule::Skip),
-        "OK" | "YES" | "RELAY" | "REJECT" | "DISCARD" | "TRY" => Ok(Rule::TryTls),
-        _ => Err(Fault::new(0, format!("`{value}` is neither NO nor OK; only NO stops STARTTLS"))
-            .or(nearest(value, ["NO", "OK", "YES"]))),
+        "NO" => Rule::NoTls,
+        "SKIP" => Rule::Skip,
+        _ => Rule::TryTls,
     }
 }
 
 /// `key=value;…`, perhaps in quotes; outside of them blanks vanish, as they do in sendmail.
 fn options(value: &str) -> Result<String, Fault> {
-    let inner = value.strip_prefix('"').map(|rest| rest.strip_suffix('"'));
-    match inner {
-        Some(None) => Err(Fault::new(0, "the quote is not closed")),
-        Some(Some(inner)) => Ok(inner.to_owned()),
-        None => Ok(value.split_whitespace().collect()),
+    let words = tokens(value);
+    let unclosed = |token: &&str| is_quoted(token) && (token.len() < 2 || !token.ends_with('"'));
+    if words.iter().any(unclosed) {
+        return Err(Fault::new(0, "the quote is not closed"));
     }
+    Ok(match words.as_slice() {
+        [whole] => bare(whole).to_owned(),
+        words => words.concat(),
+    })
 }
 
 /// Items in quotes or without, set off by blanks; as written, since sendmail hands the quotes on too.
@@ -288,21 +253,14 @@ fn auth_info(value: &str) -> Result<Vec<String>, Fault> {
     let mut rest = value.trim_start();
     while !rest.is_empty() {
         let here = offset_of(value, rest);
-        let (item, end) = match rest.strip_prefix('"') {
+        let end = match rest.strip_prefix('"') {
             Some(quoted) => {
                 let length =
                     quoted.find('"').ok_or_else(|| Fault::new(here, "the quote is not closed"))?;
-                (quoted.get(..length).unwrap_or_default(), length + 2)
+                length + 2
             }
-            None => {
-                let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                (rest.get(..length).unwrap_or_default(), length)
-            }
+            None => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         };
-        let known = item.starts_with(|letter: char| "UIPRM".contains(letter.to_ascii_uppercase()));
-        if !known || !matches!(item.as_bytes().get(1), Some(b':' | b'=')) {
-            return Err(Fault::new(here, "an item begins with U:, I:, P:, P=, R: or M:"));
-        }
         let (written, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
         items.push(written.to_owned());
         rest = tail.trim_start();

@@ -23,11 +23,12 @@ fn certificates_lead_somewhere_or_nowhere() {
     assert_eq!(grant(Kind::Authority, "SUBJECT PURPOSE:any"), (Leads::Subject, Some(Wanted::Any)));
     assert_eq!(grant(Kind::Authority, "ALTNAMES:Partners").0, Leads::AltNames("partners".into()));
     assert_eq!(grant(Kind::Holder, "REJECT"), (Leads::Nowhere, None));
-    assert_eq!(nearest_of(Kind::Authority, "RELYA").as_deref(), Some("RELAY"));
     assert_eq!(nearest_of(Kind::Authority, "RELAY PURPOSE:sever").as_deref(), Some("server"));
-    assert_eq!(nearest_of(Kind::Holder, "SUBJECT"), None);
     assert_eq!(nearest_of(Kind::Authority, "ALTNAMES:a.b"), None);
-    assert_eq!(nearest_of(Kind::Authority, "RELAY # partner"), None);
+    for value in ["RELYA", "RELAY # partner", "RELAY SUBJECT", "\"RELAY\"", "ERROR:550 no"] {
+        assert_eq!(grant(Kind::Authority, value), (Leads::Nowhere, None), "{value}");
+    }
+    assert_eq!(grant(Kind::Holder, "SUBJECT").0, Leads::Nowhere);
 }
 
 #[test]
@@ -39,15 +40,23 @@ fn verdicts_are_words_or_replies() {
     assert_eq!(reply("ERROR:\"554 go away\""), "554 5.0.0 go away");
     assert_eq!(reply("ERROR:5.7.1:550 custom refusal"), "550 5.7.1 custom refusal");
     assert_eq!(reply("ERROR:\"450 4.7.1 come back later\""), "450 4.7.1 come back later");
-    assert_eq!(reply("550 see: http://example.org/"), "550 5.0.0 see: http://example.org/");
+    // Measured: what is not quoted loses its blanks but for those between words.
+    assert_eq!(reply("550 see: http://example.org/"), "550 5.0.0 see:http://example.org/");
+    assert_eq!(reply("550 5.7.1 not you, now"), "550 5.7.1 not you,now");
+    assert_eq!(reply("ERROR:5.7.1:\"550 not you, now\""), "550 5.7.1 not you, now");
+    assert_eq!(reply("ERROR:5.7.1:550 5.1.1 both"), "550 5.1.1 both");
+    assert_eq!(reply("ERROR:D.S.N:550 x"), "550 5.0.0 x");
+    assert_eq!(reply("ERROR:5.7.1:go away"), "553 5.3.0 go away");
+    assert_eq!(reply("RJECT"), "553 5.3.0 RJECT");
+    assert_eq!(reply("OK # mine"), "553 5.3.0 OK # mine");
     assert_eq!(read(Kind::Client, "reject"), Rule::Client(Verdict::Reject));
     assert_eq!(
         read(Kind::Client, "QUARANTINE:look"),
         Rule::Client(Verdict::Quarantine("look".into()))
     );
-    assert_eq!(nearest_of(Kind::Client, "RJECT").as_deref(), Some("REJECT"));
-    assert_eq!(nearest_of(Kind::Client, "ERROR:go away"), None);
-    assert_eq!(nearest_of(Kind::Client, "OK # mine"), None);
+    for value in ["ERROR:250 ok", "250 ok", "999 x", "ERROR:", "(nothing)"] {
+        assert_eq!(nearest_of(Kind::Client, value), None);
+    }
 }
 
 #[test]
@@ -58,7 +67,7 @@ fn login_items_are_split_at_quotes() {
     };
     assert_eq!(items("\"U:joe\" \"P:a b\" M:PLAIN"), ["\"U:joe\"", "\"P:a b\"", "M:PLAIN"]);
     assert_eq!(nearest_of(Kind::AuthInfo, "\"U:joe"), None);
-    assert_eq!(nearest_of(Kind::AuthInfo, "joe secret"), None);
+    assert_eq!(items("joe secret"), ["joe", "secret"]);
 }
 
 #[test]
@@ -68,6 +77,11 @@ fn options_lose_their_blanks() {
         Rule::Options("flags=cR;cipherlist=HIGH".into())
     );
     assert_eq!(read(Kind::Options, "\"CipherSuites=A\""), Rule::Options("CipherSuites=A".into()));
+    let partly = "CipherList=\"HIGH aRSA\" ; Flags=R";
+    assert_eq!(
+        read(Kind::Options, partly),
+        Rule::Options("CipherList=\"HIGH aRSA\";Flags=R".into())
+    );
     assert_eq!(nearest_of(Kind::Options, "\"Flags=R"), None);
 }
 
@@ -75,5 +89,17 @@ fn options_lose_their_blanks() {
 fn only_no_stops_starttls() {
     assert_eq!(read(Kind::TryTls, "no"), Rule::NoTls);
     assert_eq!(read(Kind::TryTls, "REJECT"), Rule::TryTls);
-    assert_eq!(nearest_of(Kind::TryTls, "N0").as_deref(), Some("NO"));
+    for value in ["N0", "NO NO", "\"NO\"", "never"] {
+        assert_eq!(read(Kind::TryTls, value), Rule::TryTls, "{value}");
+    }
+}
+
+#[test]
+fn features_are_tokens() {
+    let words = |value| match read(Kind::Features, value) {
+        Rule::Features(words) => words,
+        other => panic!("{value}: {other:?}"),
+    };
+    assert_eq!(words("VLA  c"), ["VLA", "c"]);
+    assert_eq!(words("V+ l,A"), ["V", "+", "l", ",", "A"]);
 }
