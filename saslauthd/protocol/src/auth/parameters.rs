@@ -201,6 +201,12 @@ impl Reading {
         let with = |port| move |address| Address { port, ..address };
         parameters.local = parameters.local.map(with(self.lport));
         parameters.remote = parameters.remote.map(with(self.rport));
+        // After an address that is none it is before all: the same words when they are written again.
+        if parameters.security == Security::Secured(Order::AfterAddresses)
+            && (parameters.local, parameters.remote) == (None, None)
+        {
+            parameters.security = Security::Secured(Order::BeforeAddresses);
+        }
         parameters.certificate = match (self.verified, self.cert_username) {
             (false, _) => Certificate::Unstated,
             (true, None) => Certificate::Verified,
@@ -240,6 +246,7 @@ mod tests {
             (true, "service=smtp\tsecured\tvalid-client-cert\trip=::1\tlip=::1\tnologin"),
             (true, "service=smtp\tsecured\trip=192.0.2.7\tlip=NULL\tnologin"),
             (true, "service=smtp\tsecured\tno-penalty\tnologin"),
+            (true, "service=smtp\tlip=none\tsecured"),
             (true, "service=imap\tsecured\tsession=x\tlip=::1\trip=::1\tlport=143\trport=9"),
             (true, "protocol=imap\tsecured=tls\tlip=::1\trip=::1"),
             (false, "protocol=imap\tsecured=no\tlip=::1\trip=::1"),
