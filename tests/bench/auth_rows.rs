@@ -113,6 +113,10 @@ fn sha512_crypt(number: usize) -> String {
 /// A sandbox with the accounts in the daemon's own store.
 fn sqlite() -> Sandbox {
     let sandbox = Sandbox::with(&[]).expect("a sandbox");
+    let place = "install -d -m 711 /var/lib/saslauthd
+                 install -d -m 700 -o saslauthd-checker -g saslauthd-checker /var/lib/saslauthd/accounts";
+    let made = sandbox.run("sh", ["-ec", place]).expect("sh runs");
+    assert_eq!(made.code, Some(0), "a directory for accounts: {}", made.err());
     let program = harness::subject::built("mailauth");
     for number in 0..ACCOUNTS {
         let mut command = sandbox.command(&program);
