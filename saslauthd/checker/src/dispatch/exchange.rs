@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use credentials::Reason;
+use credentials::{Generation, Reason};
 use ipc::config::Level;
 use ipc::exchange::{Begin, Binding, LastWords, MAX_EXCHANGES, Message, Reply, Respond, Transport};
-use mechanisms::{Exchange, Plus, Start, Step};
+use mechanisms::{Exchange, Plus, Start, Step, Wanted};
 use protocol::mechanism::Mechanism;
 use protocol::{Answer, Name};
 
@@ -41,22 +41,15 @@ pub(super) struct Sasl {
     pub(super) certificate: Option<Name>,
     /// Until it has proven or refused something.
     exchange: Option<Exchange>,
-    stage: Stage,
     ends_ns: u64,
     /// Whom the client wants to be, as it said it.
     pub(super) authzid: Option<Name>,
     /// Who it is allowed to be instead of itself.
     pub(super) acting: Option<Identity>,
+    /// What was wanted of the account's record, and which secret was there.
+    pub(super) seen: Option<(Wanted, Generation)>,
     /// The mechanism's last words, to go with the outcome.
     pub(super) last_words: Option<Message>,
-}
-
-/// How far an exchange is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Talking,
-    /// Proof and account are good; the client has yet to acknowledge the last words.
-    Vouched,
 }
 
 /// Where an exchange is while it is not being handled.
@@ -223,10 +216,10 @@ impl Dispatcher {
             transport: begin.transport,
             certificate: begin.certificate,
             exchange,
-            stage: Stage::Talking,
             ends_ns: now.boot_ns.saturating_add(LIFETIME_NS),
             authzid: None,
             acting: None,
+            seen: None,
             last_words: None,
         }));
         let initial = initial.as_ref().map(|message| message.as_slice());
@@ -424,7 +417,8 @@ impl Dispatcher {
         }
     }
 
-    /// The last words go as a challenge: what is proven stays proven until the client has heard them.
+    /// The last words go as a challenge: the guess was right, and the account is looked at again when the client has heard
+    /// them.
     pub(super) fn vouch(
         &mut self,
         mut login: Box<Login>,
@@ -434,18 +428,8 @@ impl Dispatcher {
         if let Some(tokens) = login.reservation.take() {
             self.limiter.accepted(tokens);
         }
-        if let Some(sasl) = &mut login.sasl {
-            sasl.stage = Stage::Vouched;
-        }
         login.slow_to_challenge = false;
         self.challenge(login, message, binding);
-    }
-}
-
-impl Sasl {
-    /// Whether the account has been judged already.
-    pub(super) fn is_vouched(&self) -> bool {
-        self.stage == Stage::Vouched
     }
 }
 

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::Dispatcher;
 use super::login::{Asked, Away, Login};
 use super::proof::apart_from_hash;
+use crate::log::Outcome;
 
 /// Most derived keys that are kept, of 200 bytes each.
 const MOST_DERIVED: usize = 8192;
@@ -92,7 +93,11 @@ impl Dispatcher {
         match (wanted, chosen) {
             (Wanted::Scram(hash), None) => Material::Scram(self.derived.stand_in(login, hash)),
             (Wanted::Shared, None) => Material::Shared(SharedSecret::stand_in()),
-            (wanted, Some(Candidate { asked, secret, scheme })) => {
+            (wanted, Some(candidate)) => {
+                if let Some(sasl) = &mut login.sasl {
+                    sasl.seen = Some((wanted, candidate.mark()));
+                }
+                let Candidate { asked, secret, scheme } = candidate;
                 login.scheme = Some(scheme);
                 let generation = asked.generation;
                 login.asked = Some(asked);
@@ -104,6 +109,40 @@ impl Dispatcher {
                     (Wanted::Shared, Secret::Password(password)) => Material::Shared(password),
                     (Wanted::Shared, Secret::Keys(_)) => Material::Shared(SharedSecret::stand_in()),
                 }
+            }
+        }
+    }
+
+    /// A client may take its time between challenge and proof, and an account may be closed or get another password in
+    /// it. So what was proven is held against the record as it is now.
+    pub(super) fn look_again_at(&mut self, login: &mut Login) -> Result<(), Outcome> {
+        let seen = login.sasl.as_ref().and_then(|sasl| sasl.seen);
+        let index = login.asked.as_ref().map(|asked| asked.backend);
+        let (Some((wanted, mark)), Some(index)) = (seen, index) else {
+            return Err(Outcome::Unavailable("internal"));
+        };
+        let wall = (self.clock)().wall_s;
+        let found = self.backends.get_mut(index).map(|backend| {
+            backend.lookup_keys(&login.identity, &login.service, wall, wanted_hash(wanted))
+        });
+        let Some((found, change)) = found else { return Err(Outcome::Unavailable("internal")) };
+        self.tell(index, change);
+        let now = match found {
+            Lookup::Found(found) => candidate_of(index, found, wanted).ok(),
+            Lookup::NotFound => None,
+            Lookup::Unavailable(_) => {
+                login.backend = Some(index);
+                return Err(Outcome::Unavailable("backend"));
+            }
+        };
+        match now.filter(|candidate| candidate.mark() == mark) {
+            Some(candidate) => {
+                login.asked = Some(candidate.asked);
+                Ok(())
+            }
+            None => {
+                login.note_refusal(index, Reason::WrongPassword);
+                Err(self.refusal(login))
             }
         }
     }
@@ -125,10 +164,7 @@ impl Dispatcher {
         for index in order {
             let Some(backend) = self.backends.get_mut(index) else { continue };
             let wall = (self.clock)().wall_s;
-            let hash = match wanted {
-                Wanted::Scram(hash) => Some(hash),
-                Wanted::Shared => None,
-            };
+            let hash = wanted_hash(wanted);
             let (found, change) = backend.lookup_keys(&login.identity, &login.service, wall, hash);
             self.tell(index, change);
             let found = match found {
@@ -154,6 +190,25 @@ impl Dispatcher {
             }
         }
         closed
+    }
+}
+
+impl Candidate {
+    /// The same as long as the secret is. Keys that are added for another mechanism change the record and not these.
+    fn mark(&self) -> Generation {
+        match &self.secret {
+            Secret::Keys(keys) => {
+                Generation::of(&[keys.salt(), keys.stored_key(), &keys.iterations().to_le_bytes()])
+            }
+            Secret::Password(_) => self.asked.generation,
+        }
+    }
+}
+
+fn wanted_hash(wanted: Wanted) -> Option<ScramHash> {
+    match wanted {
+        Wanted::Scram(hash) => Some(hash),
+        Wanted::Shared => None,
     }
 }
 

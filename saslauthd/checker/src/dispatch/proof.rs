@@ -46,9 +46,7 @@ impl Dispatcher {
         if let Some(sasl) = &mut login.sasl {
             sasl.last_words = last_words;
         }
-        let is_vouched = login.sasl.as_ref().is_some_and(|sasl| sasl.is_vouched());
-        let judged = if is_vouched { Ok(()) } else { self.judged(&mut login) };
-        match judged {
+        match self.judged(&mut login) {
             Ok(()) => {
                 let asked = login.asked.as_ref();
                 if let Some((backend, own)) =
@@ -71,8 +69,9 @@ impl Dispatcher {
         self.finish(login, outcome);
     }
 
-    /// The account, and whom the client wants to be.
+    /// The account as it is now, and whom the client wants to be.
     fn judged(&mut self, login: &mut Login) -> Result<(), Outcome> {
+        self.look_again_at(login)?;
         let Some(asked) = &login.asked else { return Err(Outcome::Unavailable("internal")) };
         let backend = asked.backend;
         let admitted = apart_from_hash(asked.standing)
@@ -86,7 +85,7 @@ impl Dispatcher {
     }
 
     /// The end of a login that no backend accepted.
-    fn refusal(&mut self, login: &mut Login) -> Outcome {
+    pub(super) fn refusal(&mut self, login: &mut Login) -> Outcome {
         match login.away {
             Some(Away::Pool) => Outcome::Unavailable("overload"),
             Some(Away::Backend(index)) => {

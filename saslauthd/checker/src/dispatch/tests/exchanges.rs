@@ -17,7 +17,7 @@ const SCRAM: Mechanism = Mechanism::ScramSha256;
 
 impl Files {
     /// A store with these users, each with an argon2id hash and keys.
-    fn with_keys(&self, name: &str, accounts: &[(&str, &str)]) -> Backend {
+    pub(super) fn with_keys(&self, name: &str, accounts: &[(&str, &str)]) -> Backend {
         let backend = self.sqlite(name, &[]);
         for (user, password) in accounts {
             self.add(name, user, "", &argon(password), restrictions("*", "*"));
@@ -27,7 +27,7 @@ impl Files {
     }
 }
 
-fn keys(password: &str) -> Secrets {
+pub(super) fn keys(password: &str) -> Secrets {
     let secrets = Secrets::of(StoredHash::new(&argon(password)).unwrap());
     let password = Password::new(password.as_bytes()).unwrap();
     secrets.with_scram(ScramKeys::new(ScramHash::Sha256, &password).unwrap()).unwrap()

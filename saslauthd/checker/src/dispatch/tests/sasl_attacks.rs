@@ -1,11 +1,13 @@
 //! Attacks by way of SASL exchanges: giving up at the right time, closed accounts, and what a listener may not ask.
 
-use ipc::exchange::{Find, Reply, Search};
+use accounts::Edit;
+use ipc::exchange::{Find, LastWords, Reply, Search};
 use ipc::requests::{Incoming, Peer};
 use protocol::mechanism::Mechanism;
 use protocol::{Answer, Name};
 
 use super::client::*;
+use super::exchanges::keys;
 use super::house::*;
 use crate::dispatch::Origin;
 
@@ -117,4 +119,35 @@ fn d1_the_floor_of_a_challenge_is_that_of_its_hash() {
             house.core.incoming(Origin(0), Incoming::Cancel(1));
         }
     }
+}
+
+/// C5: an exchange that is kept open is no way around a lock, or into an account with its last password.
+#[test]
+fn c5_what_changes_between_challenge_and_proof_counts() {
+    let files = Files::new();
+    let backend = files.with_keys("db", &[("alice", "pencil")]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    let plain = ask(Mechanism::ScramSha256);
+    let as_challenge = Ask { last_words: LastWords::AsChallenge, ..plain.clone() };
+    for (change, back, reason) in [
+        (Edit::Lock, Edit::Unlock, "disabled"),
+        (Edit::Secrets(keys("ink")), Edit::Secrets(keys("pencil")), "wrong-password"),
+    ] {
+        let proof = house.scram_to_proof(&plain, "n,,", "alice", "pencil");
+        files.edit("db", "alice", &change);
+        let end = ended(house.respond(1, proof.as_bytes()));
+        assert_eq!((end.answer, end.last_words), (Answer::Refuse, None), "{reason}");
+        assert!(house.event().contains(&format!(" reason={reason} ")), "{}", house.event());
+        files.edit("db", "alice", &back);
+        // The same while the client reads the server's last words.
+        let proof = house.scram_to_proof(&as_challenge, "n,,", "alice", "pencil");
+        challenge(house.respond(1, proof.as_bytes()));
+        files.edit("db", "alice", &change);
+        assert_eq!(ended(house.respond(1, b"")).answer, Answer::Refuse, "{reason}");
+        files.edit("db", "alice", &back);
+        assert_eq!(house.scram(&as_challenge, "n,,", "alice", "pencil").answer, Answer::Accept);
+    }
+    let proof = house.scram_to_proof(&plain, "n,,", "alice", "pencil");
+    std::fs::remove_file(files.path("db")).unwrap();
+    assert_eq!(ended(house.respond(1, proof.as_bytes())).answer, Answer::Unavailable);
 }
