@@ -24,8 +24,8 @@ use std::collections::HashMap;
 use credentials::names::Preparation;
 use credentials::{Reason, Scratch, Trouble};
 use ipc::config::{self, Level, Mapping, Sasl};
-use ipc::exchange::Reply;
 use ipc::decided::Decided;
+use ipc::exchange::Reply;
 use ipc::requests::{Answered, Fault, Incoming, Unreadable, Verify};
 use protocol::{Answer, Name};
 
@@ -359,7 +359,7 @@ impl Dispatcher {
             return self.answers.push((origin, Answered { id, answer }));
         };
         let identity = sasl.acting.as_ref().unwrap_or(&login.identity);
-        let user = (answer == Answer::Accept).then(|| self.one_name(identity));
+        let user = (answer == Answer::Accept).then(|| self.one_name(identity)).flatten();
         let last_words = sasl.last_words.filter(|_| answer == Answer::Accept);
         if self.exchanges.end(origin, id, serial) {
             self.replies.push((origin, Reply::Ended { id, answer, user, last_words }));

@@ -167,13 +167,14 @@ impl Dispatcher {
     }
 
     /// An identity as one name, by which peers know it.
-    pub(super) fn one_name(&self, identity: &Identity) -> Name {
+    pub(super) fn one_name(&self, identity: &Identity) -> Option<Name> {
         joined(&self.mapping, identity)
     }
 }
 
-/// User and realm as one name. Where mapping would find the same realm without it, the realm is left out.
-pub(super) fn joined(mapping: &Mapping, identity: &Identity) -> Name {
+/// User and realm as one name. Where mapping would find the same realm without it, the realm is left out. `None` when both
+/// are too long for one: without its realm it would be somebody else's.
+pub(super) fn joined(mapping: &Mapping, identity: &Identity) -> Option<Name> {
     let Identity { user, realm } = identity;
     let is_apart = match mapping.rule {
         MappingRule::Join => false,
@@ -182,8 +183,10 @@ pub(super) fn joined(mapping: &Mapping, identity: &Identity) -> Name {
             !realm.is_empty() && realm.as_bytes() != mapping.default_realm.as_bytes()
         }
     };
-    let joined = is_apart.then(|| [user.as_bytes(), b"@", realm.as_bytes()].concat());
-    joined.and_then(|name| Name::new(&name).ok()).unwrap_or_else(|| user.clone())
+    if !is_apart {
+        return Some(user.clone());
+    }
+    Name::new(&[user.as_bytes(), b"@", realm.as_bytes()].concat()).ok()
 }
 
 /// A standing without what is wrong with the stored hash, for whoever proves to be its owner by something else. Of a

@@ -108,7 +108,9 @@ impl Dispatcher {
             let (found, change) = backend.lookup(&identity, service, wall);
             self.tell(index, change);
             match found {
-                Lookup::Found(_) => return (Answer::Accept, vec![self.one_name(&identity)]),
+                Lookup::Found(_) => {
+                    return (Answer::Accept, self.one_name(&identity).into_iter().collect());
+                }
                 Lookup::NotFound => {}
                 Lookup::Unavailable(_) => answer = Answer::Unavailable,
             }
@@ -125,7 +127,7 @@ impl Dispatcher {
         let goes = |user: &Name, realm: &Name| {
             masks.is_empty()
                 || masks.iter().any(|mask| {
-                    matches(mask.as_bytes(), whole(user, realm).as_bytes())
+                    whole(user, realm).is_some_and(|name| matches(mask.as_bytes(), name.as_bytes()))
                         || matches(mask.as_bytes(), user.as_bytes())
                 })
         };
@@ -193,7 +195,7 @@ impl Dispatcher {
             }
         };
         let whole = |(user, realm)| self.one_name(&Identity { user, realm });
-        let names = names.into_iter().map(whole);
+        let names = names.into_iter().filter_map(whole);
         names.filter(|name| matches(list.mask.as_bytes(), name.as_bytes())).collect()
     }
 }

@@ -151,3 +151,18 @@ fn c5_what_changes_between_challenge_and_proof_counts() {
     std::fs::remove_file(files.path("db")).unwrap();
     assert_eq!(ended(house.respond(1, proof.as_bytes())).answer, Answer::Unavailable);
 }
+
+/// C9: whose name has no room beside its realm is not let in as somebody of another.
+#[test]
+fn c9_a_name_too_long_for_its_realm_is_nobody() {
+    let files = Files::new();
+    let long = "a".repeat(200);
+    let backend = files.sqlite("db", &[(&long, &"r".repeat(900), &argon("pencil"))]);
+    let mut config = with_sasl(config(vec![backend]), &[]);
+    config.mapping.rule = ipc::config::MappingRule::Split;
+    config.mapping.default_realm = "r".repeat(900);
+    let mut house = House::new(config);
+    let end = house.plain("", &long, "pencil");
+    // The listener lets nobody in without a name.
+    assert_eq!(end.user, None);
+}
