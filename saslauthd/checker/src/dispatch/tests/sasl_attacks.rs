@@ -166,3 +166,17 @@ fn c9_a_name_too_long_for_its_realm_is_nobody() {
     // The listener lets nobody in without a name.
     assert_eq!(end.user, None);
 }
+
+/// E2: asking for an account without keys makes the loop look at all accounts, and not each time.
+#[test]
+fn e2_a_stranger_does_not_say_how_often_all_accounts_are_looked_at() {
+    let files = Files::new();
+    let backend = files.sqlite("db", &[("keyless", "", &argon("pencil"))]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    let now = house.clock.get().boot_ns;
+    challenge(house.begin(1, &ask(Mechanism::ScramSha256), Some(b"n,,n=keyless,r=x")));
+    assert_eq!(house.core.offers.next(), 0, "once it is looked at once");
+    house.core.due();
+    challenge(house.begin(2, &ask(Mechanism::ScramSha256), Some(b"n,,n=keyless,r=x")));
+    assert_eq!(house.core.offers.next(), now + SECOND);
+}
