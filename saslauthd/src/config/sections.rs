@@ -82,7 +82,8 @@ settings! {
         group: Option<At<Account>> = None,
         /// Permissions; writing is what connecting needs. The directory is what keeps strangers out, as with Cyrus.
         mode: Mode = Mode(0o666),
-        /// The users whose programs may ask here at all. By default everybody who can connect.
+        /// The users whose programs may ask here at all. By default everybody who can connect. Name them for "userdb", which tells
+        /// whoever asks who has an account.
         uids: Option<Vec<At<Account>>> = None,
         /// The users whose programs may state the address of their client (the fifth field of newer Cyrus libraries, and `rip=`
         /// of "auth"). Whoever may do so can spread guesses over invented addresses, so name only mail servers.
@@ -215,8 +216,10 @@ settings! {
     /// How login and realm of a request become the user and the realm that limits, cache, backends and log see.
     pub struct Realms {
         /// "cyrus": both as they came. "join": the login becomes login@realm when there is a realm, and the realm stays
-        /// (saslauthd -r). "split": a login with an @ is split at the last one when the realm is empty or the same.
-        mapping: Mapping = Mapping::Cyrus,
+        /// (saslauthd -r). "split": a login with an @ is split at the last one when the realm is empty or the same. Clients of
+        /// mux say the realm beside the login, if they use libsasl2. Those of "auth" and "userdb" say user@realm in one, so that
+        /// accounts with a realm (`mailauth user add alice@example.com`) are only found there by "split".
+        mapping: At<Mapping> = Mapping::Cyrus.into(),
         /// The realm of a request that has none. Empty leaves it empty.
         default_realm: String = String::new(),
         /// "precis": names are UTF-8 and prepared as RFC 8265 says (case is kept), so that one person has one name. "raw":
