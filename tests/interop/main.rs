@@ -10,6 +10,9 @@ mod accounts;
 mod daemon;
 mod dovecot;
 mod ours;
+mod policy_daemons;
+mod relaying;
+mod relaying_table;
 mod run;
 mod situation;
 mod stand_in;
@@ -28,6 +31,7 @@ use std::thread;
 
 use harness::Subject;
 use peers::Peer;
+use peers::relay::Relayer;
 use run::Report;
 
 /// Peers mostly wait for a frozen daemon, so that more of them than cores are asked at once.
@@ -38,19 +42,33 @@ fn main() -> ExitCode {
         std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
     let mut chosen = peers::all();
     chosen.retain(|peer| words.is_empty() || words.iter().any(|word| peer.name().contains(word)));
+    let mut relayers = peers::relay::all();
+    relayers.retain(|one| words.is_empty() || words.iter().any(|word| one.name().contains(word)));
     let mut out = io::stdout().lock();
     if flags.iter().any(|flag| flag == "--list") {
         for peer in &chosen {
             let _ = writeln!(out, "{}: test", peer.name());
         }
+        for relayer in &relayers {
+            let _ = writeln!(out, "{}: test", relayer.name());
+        }
         return ExitCode::SUCCESS;
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && relayers.is_empty() {
         return ExitCode::SUCCESS;
     }
     let subjects = Subject::selected();
-    let reports = ask_all(&chosen, &subjects);
-    let text = table::render(&reports, &subjects);
+    let (reports, relayed) = thread::scope(|scope| {
+        let relaying = scope.spawn(|| ask_relayers(&relayers, &subjects));
+        (ask_all(&chosen, &subjects), relaying.join().unwrap_or_default())
+    });
+    let mut text = String::new();
+    if !reports.is_empty() {
+        text.push_str(&table::render(&reports, &subjects));
+    }
+    if !relayers.is_empty() {
+        text.push_str(&relaying_table::render(&relayed, &subjects));
+    }
     let _ = writeln!(out, "{text}");
     // A table of some peers would pass for the whole.
     if words.is_empty() {
@@ -61,12 +79,15 @@ fn main() -> ExitCode {
         let _ = writeln!(out, "written to {}", path.display());
         let write = flags.iter().any(|flag| flag == "--write-readme");
         let readme = if write { Readme::Write } else { Readme::Compare };
-        if let Err(why) = keep_readme(&reports, &subjects, readme) {
+        if let Err(why) = keep_readme(&reports, &relayed, &subjects, readme) {
             return fail(&why);
         }
     }
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    if reports.iter().any(|report| report.failed(ci)) {
+    if reports.iter().any(|report| report.failed(ci))
+        || relayed.iter().any(|report| report.failed(ci))
+        || relayed.len() < relayers.len()
+    {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -96,6 +117,20 @@ fn ask_all(peers: &[Box<dyn Peer>], subjects: &[Subject]) -> Vec<Report> {
     reports
 }
 
+fn ask_relayers(relayers: &[Box<dyn Relayer>], subjects: &[Subject]) -> Vec<relaying::Report> {
+    let reports = relaying::ask_all(relayers, subjects);
+    for report in &reports {
+        let _ = writeln!(io::stderr(), "interop: {}", report.summary());
+        let name = report.relayer.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let path = peers::fetch::target().join(format!("interop-requests-{name}.txt"));
+        let asked: String = report.requests.iter().map(String::as_str).collect();
+        if let Err(why) = std::fs::write(&path, asked) {
+            let _ = writeln!(io::stderr(), "interop: {}: {why}", path.display());
+        }
+    }
+    reports
+}
+
 /// What to do when the README says something else.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Readme {
@@ -104,7 +139,12 @@ enum Readme {
 }
 
 /// Holds the README to what was heard. A run without ours, or without all peers, says nothing of it.
-fn keep_readme(reports: &[Report], subjects: &[Subject], readme: Readme) -> Result<(), String> {
+fn keep_readme(
+    reports: &[Report],
+    relayed: &[relaying::Report],
+    subjects: &[Subject],
+    readme: Readme,
+) -> Result<(), String> {
     let Some(summary) = table::summary(reports).filter(|_| subjects.contains(&Subject::Ours))
     else {
         return Ok(());
@@ -112,7 +152,9 @@ fn keep_readme(reports: &[Report], subjects: &[Subject], readme: Readme) -> Resu
     let path = table::readme();
     let shown = path.display();
     let said = std::fs::read_to_string(&path).map_err(|why| format!("{shown}: {why}"))?;
-    let now = table::replace(&said, &summary).ok_or_else(|| format!("{shown}: no marks"))?;
+    let now = table::replace(&said, &summary)
+        .and_then(|now| relaying_table::replace(&now, relayed))
+        .ok_or_else(|| format!("{shown}: no marks"))?;
     match readme {
         _ if now == said => Ok(()),
         Readme::Write => std::fs::write(&path, now).map_err(|why| format!("{shown}: {why}")),

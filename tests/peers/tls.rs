@@ -48,10 +48,20 @@ pub(crate) enum Wire {
 impl Wire {
     /// Connects to a port of [`ADDRESS`] that begins with TLS. Whether somebody listens shows at the first read.
     pub(crate) fn tls(world: &Namespace, port: u16) -> io::Result<Self> {
+        Self::tls_with(world, port, &[])
+    }
+
+    /// The same with more arguments of `openssl s_client`.
+    pub(crate) fn tls_with(
+        world: &Namespace,
+        port: u16,
+        arguments: &[String],
+    ) -> io::Result<Self> {
         let (here, there) = UnixStream::pair()?;
         let client = world
             .command("openssl")
             .args(["s_client", "-quiet", "-connect", &format!("{ADDRESS}:{port}")])
+            .args(arguments)
             .stdin(OwnedFd::from(there.try_clone()?))
             .stdout(OwnedFd::from(there))
             .stderr(Stdio::null())

@@ -8,15 +8,39 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// In the form of SMTPD_POLICY_README of Postfix 3.7: RCPT in a TLS session with a verified client certificate.
-const POSTFIX_3_7: &str = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
-    client_address=192.0.2.7\nclient_name=mx.example.org\nclient_port=41234\n\
-    reverse_client_name=mx.example.org\nserver_address=192.0.2.1\nserver_port=25\n\
-    helo_name=mx.example.org\nsender=joe@example.org\nrecipient=ann@example.net\n\
-    recipient_count=0\nqueue_id=\ninstance=1f3a.67e1.0\nsize=412\netrn_domain=\nstress=\n\
-    sasl_method=\nsasl_username=\nsasl_sender=\nccert_subject=mx.example.org\nccert_issuer=Root+20CA\n\
-    ccert_fingerprint=AB:CD\nccert_pubkey_fingerprint=01:23\nencryption_protocol=TLSv1.3\n\
-    encryption_cipher=TLS_AES_256_GCM_SHA384\nencryption_keysize=256\npolicy_context=\n\n";
+/// Postfix 3.7.11 (Debian 3.7.11-0+deb12u1) at RCPT: TLS, and a client certificate that verified.
+const POSTFIX_3_7_11: &str = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
+    client_address=127.0.0.11\nclient_name=unknown\nclient_port=42391\n\
+    reverse_client_name=unknown\nserver_address=127.0.0.2\nserver_port=465\n\
+    helo_name=client.example.test\nsender=joe@example.org\nrecipient=ann@elsewhere.test\n\
+    recipient_count=0\nqueue_id=\ninstance=46.6b034648.c33cf.0\nsize=0\netrn_domain=\nstress=\n\
+    sasl_method=\nsasl_username=\nsasl_sender=\nccert_subject=member\nccert_issuer=Members\n\
+    ccert_fingerprint=DB:39:26:65:61:B1:51:61:1B:C2:CB:FF:E5:59:9C:96:99:14:1B:84:59:AE:20:71:A0:46:6B:F8:48:F2:2B:48\n\
+    ccert_pubkey_fingerprint=DF:29:52:6C:1B:E1:93:DD:89:02:9E:70:31:34:3D:0F:96:32:BC:66:27:8E:20:5C:F7:10:85:85:34:0F:FC:5C\n\
+    encryption_protocol=TLSv1.3\nencryption_cipher=TLS_AES_256_GCM_SHA384\nencryption_keysize=256\n\
+    policy_context=\n\n";
+
+/// The same of a certificate that nobody known signed.
+const POSTFIX_3_7_11_UNVERIFIED: &str = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
+    client_address=127.0.0.11\nclient_name=unknown\nclient_port=37517\n\
+    reverse_client_name=unknown\nserver_address=127.0.0.2\nserver_port=465\n\
+    helo_name=client.example.test\nsender=joe@example.org\nrecipient=ann@elsewhere.test\n\
+    recipient_count=0\nqueue_id=\ninstance=5d.6b034648.d7e2a.0\nsize=0\netrn_domain=\nstress=\n\
+    sasl_method=\nsasl_username=\nsasl_sender=\nccert_subject=\nccert_issuer=\n\
+    ccert_fingerprint=8C:00:B8:63:A3:D6:F6:A7:73:72:5F:66:34:C8:C1:F8:3F:F0:7B:EF:04:E1:D3:5B:AA:3F:5B:ED:4F:2E:37:B3\n\
+    ccert_pubkey_fingerprint=88:86:8D:11:2D:D6:00:1C:C9:48:F7:47:00:A3:BB:2A:B3:A2:E6:21:B3:E9:DD:AC:12:A2:1E:A9:C3:2F:42:2D\n\
+    encryption_protocol=TLSv1.3\nencryption_cipher=TLS_AES_256_GCM_SHA384\nencryption_keysize=256\n\
+    policy_context=\n\n";
+
+/// The same without TLS.
+const POSTFIX_3_7_11_CLEAR: &str = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
+    client_address=127.0.0.1\nclient_name=localhost\nclient_port=60942\n\
+    reverse_client_name=localhost\nserver_address=127.0.0.2\nserver_port=25\n\
+    helo_name=client.example.test\nsender=joe@example.org\nrecipient=ann@elsewhere.test\n\
+    recipient_count=0\nqueue_id=\ninstance=4f.6b034648.a91fb.0\nsize=0\netrn_domain=\nstress=\n\
+    sasl_method=\nsasl_username=\nsasl_sender=\nccert_subject=\nccert_issuer=\nccert_fingerprint=\n\
+    ccert_pubkey_fingerprint=\nencryption_protocol=\nencryption_cipher=\nencryption_keysize=0\n\
+    policy_context=\n\n";
 
 fn read(text: &str) -> Result<Option<(Request, usize)>, Malformed> {
     decode(text.as_bytes(), 0)
@@ -24,29 +48,46 @@ fn read(text: &str) -> Result<Option<(Request, usize)>, Malformed> {
 
 #[test]
 fn what_postfix_sends() {
-    let (request, used) = read(POSTFIX_3_7).unwrap().unwrap();
-    assert_eq!(used, POSTFIX_3_7.len());
+    let (request, used) = read(POSTFIX_3_7_11).unwrap().unwrap();
+    assert_eq!(used, POSTFIX_3_7_11.len());
     assert_eq!(request.value(Attribute::ProtocolState), "RCPT");
-    assert_eq!(request.value(Attribute::ClientAddress), "192.0.2.7");
-    assert_eq!(request.value(Attribute::CcertIssuer), "Root+20CA");
+    assert_eq!(request.value(Attribute::ClientAddress), "127.0.0.11");
+    assert_eq!(request.value(Attribute::CcertSubject), "member");
+    assert_eq!(request.value(Attribute::CcertIssuer), "Members");
     assert_eq!(request.value(Attribute::EncryptionKeysize), "256");
     assert_eq!(request.value(Attribute::SaslUsername), "");
     assert_eq!(request.value(Attribute::Verify), "");
+    let (unverified, _) = read(POSTFIX_3_7_11_UNVERIFIED).unwrap().unwrap();
+    assert_eq!(unverified.value(Attribute::CcertSubject), "");
+    let pin = unverified.value(Attribute::CcertPubkeyFingerprint);
+    assert_eq!((pin.len(), pin.matches(':').count()), (95, 31), "SHA-256");
+    let (clear, _) = read(POSTFIX_3_7_11_CLEAR).unwrap().unwrap();
+    assert_eq!(clear.value(Attribute::CcertPubkeyFingerprint), "");
+    assert_eq!(clear.value(Attribute::EncryptionProtocol), "");
+    assert_eq!(clear.value(Attribute::EncryptionKeysize), "0");
+}
+
+#[test]
+fn every_attribute_of_postfix_is_known() {
+    for line in POSTFIX_3_7_11.lines().filter_map(|line| line.split_once('=')) {
+        let known = Attribute::from_name(line.0.as_bytes()).is_some();
+        assert!(known || line.0 == REQUEST, "{line:?}");
+    }
 }
 
 #[test]
 fn every_split_waits_for_the_rest_however_much_was_searched() {
-    for end in 0..POSTFIX_3_7.len() {
-        let part = &POSTFIX_3_7.as_bytes()[..end];
+    for end in 0..POSTFIX_3_7_11.len() {
+        let part = &POSTFIX_3_7_11.as_bytes()[..end];
         assert_eq!(decode(part, 0), Ok(None), "{end}");
-        let (_, used) = decode(POSTFIX_3_7.as_bytes(), end).unwrap().unwrap();
-        assert_eq!(used, POSTFIX_3_7.len());
+        let (_, used) = decode(POSTFIX_3_7_11.as_bytes(), end).unwrap().unwrap();
+        assert_eq!(used, POSTFIX_3_7_11.len());
     }
 }
 
 #[test]
 fn requests_that_follow_each_other() {
-    let two = POSTFIX_3_7.repeat(2);
+    let two = POSTFIX_3_7_11.repeat(2);
     let (_, used) = read(&two).unwrap().unwrap();
     assert!(read(&two[used..]).unwrap().is_some());
 }
