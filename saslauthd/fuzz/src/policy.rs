@@ -23,26 +23,24 @@ pub fn access_map(bytes: &[u8]) {
             return;
         }
     };
-    for generation in ["8.15", "8.17", "8.18"] {
-        let mut settings = Settings {
-            generation: Generation::from_name(generation).expect("a generation"),
-            ..Settings::default()
-        };
-        let facts = session_of(session, &mut settings);
-        for ruleset in Ruleset::ALL {
-            let loaded = decide(ruleset, &settings, Access::Loaded(&map), &facts);
-            let told = explain(ruleset, &settings, Access::Loaded(&map), &facts);
-            assert_eq!(told.decision, loaded);
+    // One of them for each map: all that is tried must be quick.
+    let generation = ["8.15", "8.17", "8.18"].get(source.len() % 3).expect("one of three");
+    let mut settings = Settings {
+        generation: Generation::from_name(generation).expect("a generation"),
+        ..Settings::default()
+    };
+    let facts = session_of(session, &mut settings);
+    for ruleset in Ruleset::ALL {
+        for access in [Access::Loaded(&map), Access::Absent, Access::Unavailable] {
+            let told = explain(ruleset, &settings, access, &facts);
+            let decision = decide(ruleset, &settings, access, &facts);
+            assert_eq!(told.decision, decision);
             assert!(!told.to_string().is_empty());
-            for access in [Access::Loaded(&map), Access::Absent, Access::Unavailable] {
-                let decision = decide(ruleset, &settings, access, &facts);
-                if let Some(reply) = &decision.reply {
-                    assert!((400..600).contains(&reply.code) && !reply.text.contains('\n'));
-                }
-                assert!(decision.action != Action::Relay || decision.relaying);
+            if let Some(reply) = &decision.reply {
+                assert!((400..600).contains(&reply.code) && !reply.text.contains('\n'));
             }
-            let outage = decide(ruleset, &settings, Access::Unavailable, &facts);
-            assert_eq!(outage.hit, None);
+            assert!(decision.action != Action::Relay || decision.relaying);
+            assert!(decision.hit.is_none() || matches!(access, Access::Loaded(_)));
         }
     }
 }
