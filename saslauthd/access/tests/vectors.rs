@@ -18,7 +18,12 @@ use saslauthd_access::{
 };
 use serde_json::{Value, json};
 
-const VECTORS: &str = include_str!("../vectors/sendmail-tls-policy.jsonl");
+/// Those that were given, and those found by asking sendmail 8.17 (its rules, and with the rules of 8.15 and 8.18)
+/// about thousands of made-up maps: what we once answered differently, and a sample of every family.
+const VECTORS: [&str; 2] = [
+    include_str!("../vectors/sendmail-tls-policy.jsonl"),
+    include_str!("../vectors/differential.jsonl"),
+];
 
 /// Where we mean to differ: which vectors, and why.
 struct Divergence {
@@ -209,7 +214,7 @@ fn decisions_agree_with_three_generations_of_sendmail() {
     let mut counts: BTreeMap<(String, &str), Count> = BTreeMap::new();
     let mut used = [false; DIVERGENCES.len()];
     let mut differing = Vec::new();
-    for line in VECTORS.lines() {
+    for line in VECTORS.into_iter().flat_map(str::lines) {
         let vector: Value = serde_json::from_str(line).expect("a vector");
         for (generation, name) in GENERATIONS {
             let theirs = vector.get(name).or_else(|| vector.get("expect")).expect("an answer");
@@ -248,5 +253,5 @@ fn decisions_agree_with_three_generations_of_sendmail() {
     }
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
     assert!(used.iter().all(|used| *used), "a divergence has no vector");
-    assert!(counts.values().map(|count| count.agreed).sum::<usize>() > 1600);
+    assert!(counts.values().map(|count| count.agreed).sum::<usize>() > 2400);
 }

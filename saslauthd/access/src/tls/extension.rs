@@ -55,7 +55,8 @@ pub(super) fn extends(
     }
 }
 
-/// `CN`, perhaps with alternative names. 8.17 falls back to the peer's own name, and a wildcard ends its list.
+/// `CN`, perhaps with alternative names. 8.17 falls back to the peer's own name, and a wildcard ends its list. What is
+/// not copied of 8.18: of two requirements `CN:a++CN:b` it lets a certificate pass that has only b.
 fn common_name(case: &mut Case<'_>, want: &str, peer: &str) -> Met {
     let facts = case.facts;
     let have = facts.cn_subject.as_deref().unwrap_or("");
