@@ -10,6 +10,7 @@ pub mod bdat;
 pub mod command;
 pub mod data;
 pub mod extensions;
+pub mod header;
 pub mod line;
 pub mod proxy;
 pub mod reply;
