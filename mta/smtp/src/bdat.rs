@@ -63,8 +63,8 @@ impl Collector {
     }
 
     /// Before the first of chunks that are only to be swallowed, since the session refuses them.
-    pub fn refused(limits: Limits, why: Damage) -> Self {
-        Self { damage: Some(why), ..Self::new(limits) }
+    pub fn refused(limits: Limits) -> Self {
+        Self { damage: Some(Damage::OutOfOrder), ..Self::new(limits) }
     }
 
     /// A chunk was announced. Too many, or more than is ever heard of one message, end the connection.
@@ -198,10 +198,10 @@ mod tests {
         );
         let mut collector = Collector::new(limits);
         assert_eq!(collector.begin(Chunk { size: u64::MAX, position: LAST }), Err(Damage::Endless));
-        let mut collector = Collector::refused(limits, Damage::TooLarge);
+        let mut collector = Collector::refused(limits);
         assert_eq!(collector.begin(Chunk { size: 6, position: WITHIN }), Ok(()));
         let progress = collector.feed(b"abcdefQUIT", &mut Vec::new());
-        assert_eq!(progress, Progress::Failed(6, Damage::TooLarge));
+        assert_eq!(progress, Progress::Failed(6, Damage::OutOfOrder));
         assert_eq!(collector.begin(Chunk { size: 6, position: WITHIN }), Err(Damage::Endless));
     }
 

@@ -33,7 +33,7 @@ pub enum Command {
     Auth(Mechanism, Option<Message>),
     /// A message begins.
     Mail(Sender, MailParameters),
-    /// Somebody is to have it.
+    /// Somebody is to have it. Letters beyond ASCII are for [`recipient_fits`] to allow.
     Rcpt(Recipient, RcptParameters),
     /// It follows, up to a dot.
     Data,
@@ -83,6 +83,17 @@ impl Command {
     }
 }
 
+/// Whether a recipient may be named in a message whose MAIL said this of SMTPUTF8 (RFC 6531 section 3.4).
+///
+/// # Errors
+/// [`Fault::Smtputf8Needed`].
+pub fn recipient_fits(recipient: &Recipient, said: Smtputf8) -> Result<(), Fault> {
+    if recipient.is_ascii() || said == Smtputf8::Present {
+        return Ok(());
+    }
+    Err(Fault::Smtputf8Needed)
+}
+
 /// The verb of a line, for the session to judge before anything else is read.
 ///
 /// # Errors
@@ -113,8 +124,6 @@ fn auth(rest: &str) -> Result<Command, Fault> {
     let initial = match initial {
         None => None,
         Some("=") => Some(Message::new(Vec::new())),
-        // An empty one is written as `=`.
-        Some("") => return Err(Fault::Base64),
         Some(text) => Some(Message::decode(text.as_bytes()).ok_or(Fault::Base64)?),
     };
     Ok(Command::Auth(mechanism, initial))

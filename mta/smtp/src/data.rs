@@ -37,6 +37,8 @@ pub enum Damage {
     Nul,
     /// Over [`Limits::message`] (552 5.3.4).
     TooLarge,
+    /// A chunk that the session refused; it is only swallowed (503 5.5.1).
+    OutOfOrder,
     /// Over [`Limits::heard`]: the end isn't waited for, and the connection ends.
     Endless,
 }
@@ -50,13 +52,14 @@ impl Damage {
             Self::BareLf => Reply::new(Code::REFUSED, 5, 2, "an LF stands without its CR"),
             Self::Nul => Reply::new(Code::REFUSED, 6, 0, "the message holds a NUL"),
             Self::TooLarge => Reply::new(Code::TOO_LARGE, 3, 4, "the message is too large"),
+            Self::OutOfOrder => Reply::new(Code::BAD_SEQUENCE, 5, 1, "Bad sequence of commands"),
             Self::Endless => Reply::new(Code::UNAVAILABLE, 3, 4, "the message is far too large"),
         }
     }
 
     /// Whether the connection ends once it was told: the peer and we may not agree on where lines end.
     pub fn ends_connection(self) -> bool {
-        !matches!(self, Self::TooLarge | Self::Nul)
+        !matches!(self, Self::TooLarge | Self::Nul | Self::OutOfOrder)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Runs on both sides. The receiver writes what its session says can be had now; the sender believes a list only as far
 //! as it knows its words, and forgets it all after STARTTLS: a list from the clear may be anybody's.
 
-use crate::reply::{Code, Received, Reply};
+use crate::reply::{Code, LINE, Received, Reply};
 use crate::sasl::Mechanism;
 use crate::session::Session;
 
@@ -82,8 +82,15 @@ impl Extensions {
         if self.auth.is_empty() {
             return reply;
         }
-        let names: Vec<&str> = self.auth.iter().map(Mechanism::as_str).collect();
-        reply.and(format!("AUTH {}", names.join(" ")))
+        let mut line = "AUTH".to_owned();
+        for mechanism in &self.auth {
+            // A line that is cut would name a mechanism that doesn't exist.
+            if line.len() + 1 + mechanism.as_str().len() <= LINE - 6 {
+                line.push(' ');
+                line.push_str(mechanism.as_str());
+            }
+        }
+        reply.and(line)
     }
 
     /// Reads a server's reply to EHLO. Words that aren't known, and those with arguments that can't be, are ignored.
@@ -206,5 +213,11 @@ mod tests {
         let greedy: String = (0..99).map(|number| format!(" M{number}")).collect();
         let list = Extensions::read(&received(format!("250-x\r\n250 AUTH{greedy}\r\n").as_bytes()));
         assert_eq!(list.auth.len(), MAX_MECHANISMS);
+        let long =
+            (0..30).filter_map(|number| Mechanism::new(&format!("LONG-LONG-LONG-LO-{number}")));
+        let long = Extensions { auth: long.collect(), ..list };
+        let read = Extensions::read(&received(&long.reply("x").encode()));
+        assert_eq!(read.auth, long.auth[..read.auth.len()]);
+        assert!((23..30).contains(&read.auth.len()));
     }
 }

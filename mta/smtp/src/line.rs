@@ -221,9 +221,13 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn all(splitter: &mut Splitter, chunks: &[&[u8]]) -> Vec<Result<Vec<u8>, Fault>> {
+    type Seen = Vec<Result<Vec<u8>, Fault>>;
+
+    fn all(splitter: &mut Splitter, chunks: &[&[u8]]) -> Seen {
         let mut seen = Vec::new();
         for chunk in chunks {
             splitter.push(chunk);
@@ -250,7 +254,7 @@ mod tests {
     #[test]
     fn lines_end_with_cr_lf_and_nothing_else() {
         let line = |text: &str| Ok(text.as_bytes().to_vec());
-        let cases: [(&[u8], Vec<Result<Vec<u8>, Fault>>); 6] = [
+        let cases: [(&[u8], Seen); 6] = [
             (b"NOOP\r\nQUIT\r\n", vec![line("NOOP"), line("QUIT")]),
             (b"\r\nx", vec![line("")]),
             (b"NOOP\nQUIT\r\n", vec![Err(Fault::BareLf)]),
@@ -319,5 +323,23 @@ mod tests {
         splitter.push(b"STARTTLS\r\n");
         assert_eq!(splitter.next(Expected::Command), Ok(Some(&b"STARTTLS"[..])));
         assert!(splitter.rest().is_empty());
+    }
+    /// Letters, CR and LF.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![6 => b'a'..=b'z', 1 => Just(b'\n'), 1 => Just(b'\r')];
+        proptest::collection::vec(byte, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn how_it_is_cut_makes_no_difference(bytes in bytes(), start in 0usize..26, cut in 0usize..60) {
+            let begin = &b"AUTH x\r\n0123456789012\r\n\r\n"[..start];
+            let stream = [begin, &bytes, b"\r\nA\r\n"].concat();
+            let (first, second) = stream.split_at(cut.min(stream.len()));
+            let bytewise: Vec<&[u8]> = stream.chunks(1).collect();
+            let expected = all(&mut small(), &bytewise);
+            prop_assert_eq!(&all(&mut small(), &[first, second]), &expected);
+            prop_assert_eq!(&all(&mut small(), &[&stream]), &expected);
+        }
     }
 }

@@ -67,9 +67,9 @@ pub struct Offer {
 /// What a client does: a command by its verb, or the end of what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A command other than BDAT.
+    /// A command by its verb. What came of BDAT is told as [`Step::Chunk`].
     Command(Verb),
-    /// BDAT; its chunk is swallowed when it isn't allowed.
+    /// BDAT with its position; the chunk is swallowed when it isn't allowed.
     Chunk(Position),
     /// The message after DATA ended.
     EndOfData,
@@ -244,8 +244,8 @@ impl Session {
             Verb::Rcpt => self.rcpt(),
             Verb::Data if self.transaction == Transaction::Chunks => Err(ORDER),
             Verb::Data => self.content(),
-            // Its position is needed, so that it comes as a step of its own.
-            Verb::Bdat => Err(ORDER),
+            // What came of it is told as a chunk, whose position counts.
+            Verb::Bdat => self.content(),
             Verb::Vrfy if self.known == Known::No => {
                 Err((Code::UNVERIFIED, 5, 2, "Cannot VRFY user; try RCPT to attempt delivery"))
             }
@@ -394,9 +394,10 @@ const SENDER: Rule = (Code::BAD_SEQUENCE, 5, 1, "Need MAIL command");
 /// A pipelining client sends recipients and data before it hears that the sender was refused, and recipients beyond the
 /// bound before it hears of that one; and asking for names is no mistake.
 fn is_clients_mistake(step: Step) -> bool {
-    let follows =
-        matches!(step, Step::Command(Verb::Rcpt | Verb::Data | Verb::Vrfy) | Step::Chunk(_));
-    !follows
+    !matches!(
+        step,
+        Step::Command(Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Vrfy) | Step::Chunk(_)
+    )
 }
 
 fn too_many_errors() -> Reply {

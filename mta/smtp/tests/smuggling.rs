@@ -4,6 +4,14 @@
 //! Each stream holds a message, the terminator, a second dialogue that an attacker wants to be heard, and a true end. A
 //! receiver built from the crate's parts must see one message or none, and never a command of the second dialogue.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails panics"
+)]
+
 use smtp::bdat::{Chunk, Collector, Position};
 use smtp::data::{Breaks, Damage, Decoder, Encoder, Framing, Limits, Progress};
 

@@ -171,6 +171,14 @@ fn auth_carries_a_mechanism_and_perhaps_a_message() {
 }
 
 #[test]
+fn a_recipient_beyond_ascii_needs_its_mail_to_say_so() {
+    let Ok(Command::Rcpt(recipient, _)) = parse("RCPT TO:<é@z>") else { panic!("it parses") };
+    assert_eq!(recipient_fits(&recipient, Smtputf8::Absent), Err(Fault::Smtputf8Needed));
+    assert_eq!(recipient_fits(&recipient, Smtputf8::Present), Ok(()));
+    assert_eq!(recipient_fits(&Recipient::Postmaster, Smtputf8::Absent), Ok(()));
+}
+
+#[test]
 fn secrets_of_a_command_are_not_printed() {
     assert_eq!(
         format!("{:?}", parse("AUTH PLAIN AGEAYg==").unwrap()),

@@ -153,6 +153,7 @@ fn a_failed_chunk_fails_the_message_until_it_is_forgotten() {
     for verb in [Verb::Ehlo, Verb::Mail, Verb::Rcpt] {
         go(&mut session, verb, Accept);
     }
+    assert_eq!(session.judge(Step::Command(Verb::Bdat)), Judgement::Allowed);
     session.done(Step::Chunk(Position::Within), Accept);
     assert_eq!(command(&mut session, Verb::Data), 503);
     assert_eq!(command(&mut session, Verb::Rcpt), 503);
@@ -160,6 +161,7 @@ fn a_failed_chunk_fails_the_message_until_it_is_forgotten() {
     for step in [Position::Within, Position::Last].map(Step::Chunk) {
         assert_eq!(code(&mut session, step), 503);
     }
+    assert_eq!(command(&mut session, Verb::Bdat), 503);
     assert_eq!(command(&mut session, Verb::Mail), 503);
     go(&mut session, Verb::Rset, Accept);
     go(&mut session, Verb::Mail, Accept);
