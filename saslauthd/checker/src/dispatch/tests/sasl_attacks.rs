@@ -2,9 +2,9 @@
 
 use accounts::Edit;
 use ipc::exchange::{Find, LastWords, Reply, Search};
-use ipc::requests::{Incoming, Peer};
+use ipc::requests::{Incoming, Peer, Source};
 use protocol::mechanism::Mechanism;
-use protocol::{Answer, Name};
+use protocol::{Address, Answer, Name};
 
 use super::client::*;
 use super::exchanges::keys;
@@ -179,4 +179,30 @@ fn e2_a_stranger_does_not_say_how_often_all_accounts_are_looked_at() {
     house.core.due();
     challenge(house.begin(2, &ask(Mechanism::ScramSha256), Some(b"n,,n=keyless,r=x")));
     assert_eq!(house.core.offers.next(), now + SECOND);
+}
+
+/// What an account may not do with its password it may not do with a proof or a certificate either.
+#[test]
+fn c9_services_and_networks_hold_for_every_mechanism() {
+    let files = Files::new();
+    files.add("db", "bound", "", &argon("pencil"), restrictions("imap", "192.0.2.0/24"));
+    files.edit("db", "bound", &Edit::Secrets(keys("pencil")));
+    let backend = files.sqlite("db", &[]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    let source = |ip: &str| Source::Stated(Address { ip: ip.parse().unwrap(), port: None });
+    for (service, source, answer) in [
+        ("imap", source("192.0.2.7"), Answer::Accept),
+        ("smtp", source("192.0.2.7"), Answer::Refuse),
+        ("imap", source("198.51.100.7"), Answer::Refuse),
+        ("imap", Source::Absent, Answer::Refuse),
+    ] {
+        let scram = Ask { service, source, ..ask(Mechanism::ScramSha256) };
+        assert_eq!(house.scram(&scram, "n,,", "bound", "pencil").answer, answer, "{service}");
+        let certificate = Some(Name::new(b"bound").unwrap());
+        let external = Ask { service, source, certificate, ..ask(Mechanism::External) };
+        assert_eq!(ended(house.begin(1, &external, Some(b""))).answer, answer, "{service}");
+        let plain = Ask { service, source, ..ask(Mechanism::Plain) };
+        let end = ended(house.begin(1, &plain, Some(b"\0bound\0pencil")));
+        assert_eq!(end.answer, answer, "{service}");
+    }
 }
