@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 
 use crate::daemon::{self, Daemon, End, Freeze, NAME};
 use crate::peers::namespace::Namespace;
-use crate::peers::relay::{Pin, SOCKET, recipe};
+use crate::peers::relay::{Pin, Relayer, recipe};
 use crate::peers::{Failure, Result};
 use crate::stand_in::Script;
 
@@ -44,13 +44,17 @@ TLS_Clt:127.0.0.14\tENCR:128
 /// This project's saslauthd with the settings of saslauthd-policy(7).
 pub(crate) struct PolicyDaemon<'a> {
     world: &'a Namespace,
+    socket: &'static str,
 }
 
 impl<'a> PolicyDaemon<'a> {
     /// Not yet running; the map is there.
-    pub(crate) fn new(world: &'a Namespace, pin: &Pin) -> Result<Self> {
+    pub(crate) fn new(world: &'a Namespace, relayer: &dyn Relayer, pin: &Pin) -> Result<Self> {
+        // Where there is no Postfix. The directory of the script is not that of the daemon.
+        world.directory("/var/spool/postfix", 0)?;
+        world.shell("rm -rf /run/saslauthd /var/spool/postfix/saslauthd")?;
         world.write("/etc/saslauthd.toml", &format!("{}\n", recipe("saslauthd.toml")?))?;
-        let this = Self { world };
+        let this = Self { world, socket: relayer.socket() };
         this.write_map(&map(pin))?;
         Ok(this)
     }
@@ -72,7 +76,7 @@ impl Daemon for PolicyDaemon<'_> {
         let arguments =
             ["-a", "sasldb", "-m", "/run/saslauthd", "-d", "--config", "/etc/saslauthd.toml"];
         self.world.spawn(NAME, &program.to_string_lossy(), &arguments)?;
-        daemon::await_socket(self.world, SOCKET)
+        daemon::await_socket(self.world, self.socket)
     }
 
     fn stop(&mut self, end: End) -> Result<()> {
@@ -95,6 +99,7 @@ pub(crate) type Requests = Arc<Mutex<BTreeSet<String>>>;
 /// A scripted policy server.
 pub(crate) struct PolicyScript<'a> {
     world: &'a Namespace,
+    socket: &'static str,
     pin: Pin,
     frozen: Arc<AtomicBool>,
     requests: Requests,
@@ -103,8 +108,14 @@ pub(crate) struct PolicyScript<'a> {
 
 impl<'a> PolicyScript<'a> {
     /// Not yet running; it keeps what it is asked.
-    pub(crate) fn new(world: &'a Namespace, pin: &Pin, requests: Requests) -> Self {
-        Self { world, pin: pin.clone(), frozen: Arc::default(), requests, script: None }
+    pub(crate) fn new(
+        world: &'a Namespace,
+        relayer: &dyn Relayer,
+        pin: &Pin,
+        requests: Requests,
+    ) -> Self {
+        let (socket, pin) = (relayer.socket(), pin.clone());
+        Self { world, socket, pin, frozen: Arc::default(), requests, script: None }
     }
 }
 
@@ -112,7 +123,8 @@ impl Daemon for PolicyScript<'_> {
     fn start(&mut self) -> Result<()> {
         let (frozen, pin) = (Arc::clone(&self.frozen), self.pin.clone());
         let requests = Arc::clone(&self.requests);
-        self.world.directory("/run/saslauthd", 0)?;
+        let (directory, _) = self.socket.rsplit_once('/').unwrap_or_default();
+        self.world.directory(directory, 0)?;
         let serve = move |stream: &UnixStream| {
             let mut reader = BufReader::new(stream);
             while let Some(text) = read(&mut reader) {
@@ -124,7 +136,7 @@ impl Daemon for PolicyScript<'_> {
                 }
             }
         };
-        self.script = Some(Script::listen(&self.world.path(SOCKET), serve)?);
+        self.script = Some(Script::listen(&self.world.path(self.socket), serve)?);
         Ok(())
     }
 
@@ -132,7 +144,7 @@ impl Daemon for PolicyScript<'_> {
         self.script = None;
         if end == End::Abrupt {
             // A socket that nobody listens on any more, as a killed daemon leaves it.
-            drop(UnixListener::bind(self.world.path(SOCKET))?);
+            drop(UnixListener::bind(self.world.path(self.socket))?);
         }
         Ok(())
     }

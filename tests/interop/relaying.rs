@@ -182,7 +182,8 @@ fn ask_into(relayer: &dyn Relayer, subjects: &[Subject], report: &mut Report) ->
         let ended = match subject {
             Subject::Theirs => {
                 let requests = Requests::default();
-                let mut script = PolicyScript::new(&world, &pin, Requests::clone(&requests));
+                let mut script =
+                    PolicyScript::new(&world, relayer, &pin, Requests::clone(&requests));
                 let ended = course.run(&mut script);
                 if let Ok(requests) = requests.lock() {
                     report.requests.clone_from(&requests);
@@ -215,7 +216,7 @@ impl Course<'_> {
     }
 
     fn run_ours(&mut self, pin: &Pin) -> Result<()> {
-        let mut daemon = PolicyDaemon::new(self.world, pin)?;
+        let mut daemon = PolicyDaemon::new(self.world, self.relayer, pin)?;
         daemon.start()?;
         self.meet(Moment::Usual)?;
         daemon.write_map(&format!("{}TLS_Clt:\tVERFIY\n", map_without_pin()))?;

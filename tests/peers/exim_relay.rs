@@ -34,6 +34,10 @@ impl Relayer for EximRelay {
         &["/usr/sbin/exim4", "/usr/bin/openssl"]
     }
 
+    fn socket(&self) -> &'static str {
+        "/run/saslauthd/policy"
+    }
+
     fn tells_names(&self) -> bool {
         true
     }

@@ -17,9 +17,10 @@ smtpd_policy_service_timeout = 2s
 default_transport = discard
 ";
 
+/// In a chroot, as Debian has it.
 const LISTENERS: &str = "\
-127.0.0.2:25  inet  n - n - - smtpd
-127.0.0.2:465 inet  n - n - - smtpd -o smtpd_tls_wrappermode=yes
+127.0.0.2:25  inet  n - y - - smtpd
+127.0.0.2:465 inet  n - y - - smtpd -o smtpd_tls_wrappermode=yes
 cleanup   unix      n - n - 0 cleanup
 qmgr      unix      n - n 300 1 qmgr
 tlsmgr    unix      - - n 1000? 1 tlsmgr
@@ -39,6 +40,10 @@ impl Relayer for PostfixRelay {
 
     fn programs(&self) -> &'static [&'static str] {
         &["/usr/lib/postfix/sbin/master", "/usr/lib/postfix/sbin/smtpd", "/usr/bin/openssl"]
+    }
+
+    fn socket(&self) -> &'static str {
+        "/var/spool/postfix/saslauthd/policy"
     }
 
     fn tells_names(&self) -> bool {

@@ -12,8 +12,6 @@ use super::namespace::Namespace;
 use super::tls::{self, Wire};
 use super::{Failure, Heard, Result, Verdict};
 
-/// Where the daemons listen for policy requests.
-pub(crate) const SOCKET: &str = "/run/saslauthd/policy";
 /// Inside TLS.
 pub(super) const SUBMISSIONS: u16 = 465;
 /// Without TLS.
@@ -29,6 +27,8 @@ pub(crate) trait Relayer: Send + Sync {
     fn packages(&self) -> &'static [&'static str];
     /// The programs whose libraries must all be found.
     fn programs(&self) -> &'static [&'static str];
+    /// Where it asks.
+    fn socket(&self) -> &'static str;
     /// Whether it tells the daemon a certificate's distinguished names.
     fn tells_names(&self) -> bool;
     /// Writes its settings into the namespace, starts it and waits until it listens.
