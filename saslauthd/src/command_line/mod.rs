@@ -91,7 +91,7 @@ impl Options {
             config.cache.entries = Whole(cyrus_entries(kib));
         }
         if self.join {
-            config.mapping.mapping = Mapping::Join;
+            config.mapping.mapping = Mapping::Join.into();
         }
         if self.verbose || self.debug {
             config.log.level = Level::Debug;
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(config.cache.time, Time(60_000));
         assert_eq!(config.hashing.threads, Whole(5));
         assert_eq!(config.top.run_dir.value.text(), "/var/run/saslauthd");
-        assert_eq!(config.mapping.mapping, Mapping::Join);
+        assert_eq!(config.mapping.mapping.value, Mapping::Join);
         assert_eq!(config.log.level, Level::Debug);
     }
 

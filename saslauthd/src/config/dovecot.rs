@@ -5,10 +5,26 @@
 use ipc::config as task;
 
 use super::plan::Planner;
-use super::sections::{Handshake, Protocol, Socket};
+use super::sections::{Handshake, Mapping, Protocol, Socket};
 use super::setting::{At, Setting};
 
 impl Planner<'_> {
+    /// Warns where nobody said what a login with an @ is, and the clients say user@realm in one.
+    pub(super) fn undecided_mapping(&self, warnings: &mut Vec<String>) {
+        let speaks_dovecot = |socket: &At<Socket>| {
+            matches!(socket.value.protocol, Protocol::Auth | Protocol::Userdb)
+        };
+        let mapping = &self.config.mapping.mapping;
+        let is_decided = mapping.at.is_some() || mapping.value != Mapping::Cyrus;
+        if !is_decided && self.config.sockets.iter().any(speaks_dovecot) {
+            warnings.push(
+                "a login user@realm on an auth or userdb socket finds no account that has a realm; write [realms] mapping = \
+                 \"split\", or \"cyrus\" if no account has one"
+                    .into(),
+            );
+        }
+    }
+
     /// Complains of keys that say nothing on a socket of this protocol: whoever wrote them meant another socket.
     pub(super) fn without_effect(&mut self, socket: &At<Socket>) {
         let (keys, usual) = (&socket.value, Socket::default());
@@ -77,9 +93,9 @@ impl Planner<'_> {
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
-    use crate::config::plan::{Foreground, Host};
+    use crate::config::plan::{Foreground, Host, Plan};
 
-    fn plan(text: &str) -> Result<(), String> {
+    fn plan(text: &str) -> Result<Plan, String> {
         let host = Host {
             accounts: sys::identity::AccountFiles::default(),
             name: "mail.example.org".into(),
@@ -87,7 +103,18 @@ mod tests {
             is_root: true,
         };
         let config = Config::parse("x.toml", text).map_err(|report| report.to_string())?;
-        config.plan(&host).map(drop).map_err(|report| report.to_string())
+        config.plan(&host).map_err(|report| report.to_string())
+    }
+
+    #[test]
+    fn whoever_has_an_auth_socket_decides_about_realms() {
+        let warnings = |text: &str| plan(text).unwrap().warnings;
+        let warns = |text: &str| warnings(text).iter().any(|warning| warning.contains("\"split\""));
+        const SOCKET: &str = "[[socket]]\nprotocol = \"auth\"\n";
+        assert!(warns(SOCKET) && !warns("[[socket]]\n"));
+        for mapping in ["cyrus", "split", "join"] {
+            assert!(!warns(&format!("{SOCKET}[realms]\nmapping = \"{mapping}\"\n")), "{mapping}");
+        }
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl Planner<'_> {
         }
         let operators = top.operators.as_ref().and_then(|group| self.operators(group));
         let (sockets, public) = self.sockets();
+        self.undecided_mapping(&mut warnings);
         let plan = Plan {
             source: self.config.name(),
             foreground: self.host.foreground,
@@ -276,7 +277,7 @@ impl Planner<'_> {
             realms: chains.realms,
             chain: chains.chain,
             mapping: task::Mapping {
-                rule: match mapping.mapping {
+                rule: match mapping.mapping.value {
                     Mapping::Cyrus => task::MappingRule::Cyrus,
                     Mapping::Join => task::MappingRule::Join,
                     Mapping::Split => task::MappingRule::Split,
