@@ -5,6 +5,7 @@
 //! of ours. What we put in never holds a line break of somebody's making.
 
 pub mod date;
+pub mod fold;
 pub mod mailbox;
 pub mod received;
 
