@@ -39,6 +39,8 @@ pub(crate) struct Hall {
     waiting: RefCell<HashMap<u64, Waiting>>,
     next: Cell<u64>,
     serving: RefCell<Vec<Rc<Served>>>,
+    /// What the checker told before the parent said what is served.
+    early: RefCell<Vec<Offer>>,
     penalties: RefCell<Penalties>,
     penalised: Notify,
     connections: Cell<u32>,
@@ -59,6 +61,7 @@ impl Hall {
             waiting: RefCell::default(),
             next: Cell::new(FIRST),
             serving: RefCell::default(),
+            early: RefCell::default(),
             penalties: RefCell::default(),
             penalised: Notify::new(),
             connections: Cell::new(0),
@@ -77,7 +80,8 @@ impl Hall {
             }
         }
         self.serving.replace(serving.to_vec());
-        self.change();
+        let early = self.early.take();
+        self.offer(&early);
     }
 
     /// What is served at the place of a socket that was.
@@ -98,7 +102,12 @@ impl Hall {
         self.changed.notify_waiters();
     }
 
+    /// Notes what is offered on each socket. Two processes tell of both: the one that speaks of sockets first must not
+    /// have spoken in vain, since it does so once.
     fn offer(&self, offers: &[Offer]) {
+        if self.serving.borrow().is_empty() {
+            self.early.replace(offers.to_vec());
+        }
         for (served, offer) in self.serving.borrow().iter().zip(offers) {
             served.offer.set(Some(*offer));
         }
@@ -205,5 +214,56 @@ pub(crate) async fn let_out(door: Rc<Door>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use ipc::config::{Auth, Fields, Listener, Protocol, Socket, Userdb};
+    use protocol::mechanism::{Mechanism, MechanismSet};
+
+    use super::*;
+    use crate::serving;
+
+    #[test]
+    fn what_is_offered_before_it_is_served_is_offered_then() {
+        let socket = Socket {
+            path: "auth".into(),
+            protocol: Protocol::Auth,
+            uids: None,
+            address_uids: Vec::new(),
+            auth: Auth::default(),
+            userdb: Userdb::default(),
+        };
+        let config = Listener {
+            sockets: vec![socket],
+            fields: Fields { login: 1, password: 1, service: 1, realm: 1 },
+            request_ms: 1,
+            drain_ms: 1,
+            answer_ms: 1,
+            connections: 0,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _inside = runtime.enter();
+        let serve = |hall: &Hall| {
+            let directory = tempfile::tempdir().unwrap();
+            let listening = UnixListener::bind(directory.path().join("auth")).unwrap();
+            let served = serving::register(&config, vec![listening.into()]).unwrap();
+            let served: Vec<_> = served.into_iter().map(Rc::new).collect();
+            hall.serve(&served);
+            served.first().and_then(|served| served.offer.get())
+        };
+        let offer =
+            |mechanism| Offer { tls: MechanismSet::default().with(mechanism), ..Offer::default() };
+        let hall = Hall::new();
+        hall.offer(&[offer(Mechanism::Plain)]);
+        assert_eq!(serve(&hall), Some(offer(Mechanism::Plain)));
+        // Only the last word counts, and what was told of sockets that are there is not told to others.
+        hall.offer(&[offer(Mechanism::Login)]);
+        assert_eq!(serve(&hall), Some(offer(Mechanism::Login)));
+        let hall = Hall::new();
+        assert_eq!(serve(&hall), None);
     }
 }
