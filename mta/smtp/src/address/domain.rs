@@ -91,7 +91,7 @@ impl Host {
     /// [`Malformed::Domain`] or [`Malformed::Literal`].
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         if text.starts_with('[') {
-            literal(text).ok_or(Malformed::Literal)?;
+            literal(text).or_else(|| untagged(text)).ok_or(Malformed::Literal)?;
         } else {
             name(text.strip_suffix('.').unwrap_or(text), |byte| matches!(byte, b'-' | b'_'))?;
         }
@@ -125,6 +125,12 @@ fn name(text: &str, others: impl Fn(u8) -> bool) -> Result<(), Malformed> {
     };
     let good = text.len() <= MAX && text.split('.').all(label);
     if good { Ok(()) } else { Err(Malformed::Domain) }
+}
+
+/// `[2001:db8::1]`, as clients that forget the tag greet.
+fn untagged(text: &str) -> Option<IpAddr> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
 /// `[192.0.2.1]` and `[IPv6:2001:db8::1]`; literals of other kinds have no meaning to anybody.

@@ -106,6 +106,7 @@ fn literals_are_addresses() {
     assert_eq!(address("a@[IPv6:2001:db8::1]").domain().literal(), "2001:db8::1".parse().ok());
     assert_eq!(address("a@[ipv6:::ffff:192.0.2.1]").domain().as_str(), "[ipv6:::ffff:192.0.2.1]");
     assert_eq!(address("a@example").domain().literal(), None);
+    assert!(Address::parse("a@[::1]").is_err(), "only a greeting may forget the tag");
 }
 
 #[test]
@@ -144,7 +145,9 @@ fn letters_beyond_ascii_are_known_as_such() {
 
 #[test]
 fn hosts_may_be_called_as_they_are() {
-    for good in ["client.oracle.test", "my_pc", "[127.0.0.2]", "localhost.", "[IPv6:::1]", "1"] {
+    for good in
+        ["client.oracle.test", "my_pc", "[127.0.0.2]", "localhost.", "[IPv6:::1]", "[::1]", "1"]
+    {
         assert_eq!(Host::parse(good).unwrap().as_str(), good);
     }
     for bad in ["", "a b", "a\r", "a..b", "-a", "a;sh", "[", "[]", "[x]", "..", "\0"] {
