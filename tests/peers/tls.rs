@@ -52,11 +52,7 @@ impl Wire {
     }
 
     /// The same with more arguments of `openssl s_client`.
-    pub(crate) fn tls_with(
-        world: &Namespace,
-        port: u16,
-        arguments: &[String],
-    ) -> io::Result<Self> {
+    pub(crate) fn tls_with(world: &Namespace, port: u16, arguments: &[String]) -> io::Result<Self> {
         let (here, there) = UnixStream::pair()?;
         let client = world
             .command("openssl")
