@@ -98,11 +98,11 @@ fn shown(step: &Step) -> String {
     }
 }
 
-fn exchange<'a>(
+fn exchange(
     mechanism: Mechanism,
     last_words: LastWords,
     user: User,
-    messages: &mut dyn Iterator<Item = &'a [u8]>,
+    messages: &mut dyn Iterator<Item = &[u8]>,
 ) -> Vec<Step> {
     let service = Name::new(b"imap").expect("a name");
     let mut exchange = Exchange::begin(Start {
