@@ -119,6 +119,8 @@ fn a_changed_map_decides_and_a_broken_or_missing_one_leaves_the_one_before() {
     house.await_log("the access map has errors; the one before stays in force");
     house.await_log("access:2:");
     assert_eq!(ask(&house, &rcpt(&[])), Action::Ok);
+    let status = || house.operator(&protocol::control::Request::Status).to_string();
+    assert!(wait_until(|| status().contains("access map has errors")), "{}", status());
     fs::remove_file(&map).unwrap();
     house.await_log("cannot open the access map");
     assert_eq!(ask(&house, &rcpt(&[])), Action::Ok);
@@ -136,6 +138,23 @@ fn a_changed_map_decides_and_a_broken_or_missing_one_leaves_the_one_before() {
     replace(&map, large.as_bytes());
     let refused = |action: Action| action.to_string().starts_with("5");
     assert!(wait_until(|| again().is_ok_and(refused)), "{:?}", again());
+}
+
+/// A map of sendmail's may hold what to log in to other servers with.
+#[test]
+fn passwords_of_a_map_do_not_reach_the_listener() {
+    let secret = "sesame-of-a-smarthost";
+    let map = format!(
+        "# AuthInfo:old.example\t\"U:joe\" \"P:{secret}\"\nAuthInfo:smart.example\t\"U:joe\" \"P:{secret}\"\n\
+         To:elsewhere.example\tRELAY\n"
+    );
+    let Some(house) = serving(&map) else { return };
+    house.await_log("passwords (AuthInfo:) are left out");
+    assert_eq!(ask(&house, &rcpt(&[])), Action::Ok);
+    let found = house.listener().find_in_memory(secret.as_bytes());
+    assert!(found.is_empty(), "{found:?}");
+    // What is kept of the map is found, so that nothing found means something.
+    assert!(!house.listener().find_in_memory(b"elsewhere.example").is_empty());
 }
 
 #[test]

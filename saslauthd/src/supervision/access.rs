@@ -27,6 +27,13 @@ pub(super) struct Watch {
     pub(super) trouble: Option<String>,
 }
 
+impl Watch {
+    /// Whether the look before found the same.
+    fn sees_again(&mut self, found: Option<Stamp>) -> bool {
+        std::mem::replace(&mut self.seen, found) == found
+    }
+}
+
 impl House {
     /// Hands the map to the listener; before its sockets, so that no question comes without one.
     pub(super) fn tell_access(&mut self) {
@@ -58,7 +65,7 @@ impl House {
         self.access_watch.due = Some(now + LOOK);
         let Some(map) = &self.parts.plan.access else { return };
         let found = Stamp::of(&map.path);
-        let rests = std::mem::replace(&mut self.access_watch.seen, found) == found;
+        let rests = self.access_watch.sees_again(found);
         if found == Some(map.stamp) {
             return self.end_trouble();
         }
@@ -115,4 +122,23 @@ impl House {
 
 fn of(map: &Loaded) -> String {
     format!("{} ({} entries)", map.path.display(), map.entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access");
+        let mut watch = Watch::default();
+        for text in ["Connect:192.0.2\tREL", "Connect:192.0.2\tRELAY\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(!watch.sees_again(Stamp::of(&path)));
+        }
+        assert!(watch.sees_again(Stamp::of(&path)));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!watch.sees_again(Stamp::of(&path)));
+    }
 }
