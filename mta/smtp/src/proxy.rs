@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_no_header_ends_the_connection() {
-        let cases: [(&[u8], Malformed); 14] = [
+        let cases: [(&[u8], Malformed); 15] = [
             (b"EHLO x\r\n", Malformed::NoHeader),
             (b"PROXX", Malformed::NoHeader),
             (b"\r\n\r\n\0\r\nQUIX", Malformed::NoHeader),
@@ -226,6 +226,7 @@ mod tests {
             (b"PROXY TCP4 01.2.3.4 1.2.3.4 1 2\r\n", Malformed::Address),
             (b"PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n", Malformed::Address),
             (b"PROXY TCP4 1.2.3.4 1.2.3.4 +1 2\r\n", Malformed::Address),
+            (b"PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n", Malformed::Address),
             (&[b"PROXY UNKNOWN "[..].as_ref(), &[b'x'; 100]].concat(), Malformed::TooLong),
         ];
         for (bytes, expected) in cases {

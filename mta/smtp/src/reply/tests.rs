@@ -107,6 +107,20 @@ fn what_is_no_reply_is_told_apart() {
 }
 
 #[test]
+fn what_broke_stays_broken() {
+    let mut reader = Reader::default();
+    reader.push(b"250-a\r\n251 b\r\n");
+    assert_eq!(reader.next(), Err(Broken::CodeChanged));
+    reader.push(b"250 c\r\n");
+    assert_eq!(reader.next(), Err(Broken::CodeChanged));
+    let mut reader = Reader::default();
+    reader.push(&[b'x'; LINE]);
+    assert_eq!(reader.next(), Err(Broken::LineTooLong));
+    reader.push(b"\r\n250 c\r\n");
+    assert_eq!(reader.next(), Err(Broken::LineTooLong));
+}
+
+#[test]
 fn bytes_behind_a_reply_are_seen() {
     for (bytes, more) in [
         (&b"220 go\r\n"[..], false),

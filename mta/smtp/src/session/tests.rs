@@ -113,6 +113,9 @@ fn strangers_learn_no_names() {
     let mut session = session(Role::Relay, Channel::Tls);
     assert_eq!(command(&mut session, Verb::Vrfy), 252);
     assert_eq!(command(&mut session, Verb::Expn), 502);
+    let mut clear = self::session(Role::Relay, Channel::Clear);
+    clear.know_by_certificate();
+    assert_eq!(command(&mut clear, Verb::Expn), 502, "there is no certificate outside TLS");
 }
 
 #[test]
