@@ -73,7 +73,7 @@ mod tests {
         login: &str,
         realm: &str,
     ) -> Option<(String, String)> {
-        let mapping = Mapping { rule, default_realm: default_realm.into() };
+        let mapping = Mapping { rule, one_name: rule, default_realm: default_realm.into() };
         let name = |text: &str| Name::new(text.as_bytes()).unwrap();
         let identity = identity(&mapping, Preparation::Precis, &name(login), &name(realm))?;
         let text = |name: Name| String::from_utf8(name.as_bytes().to_vec()).unwrap();

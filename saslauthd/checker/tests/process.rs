@@ -41,7 +41,11 @@ fn config(database: &std::path::Path) -> Checker {
         backends: vec![Backend { name: "db".into(), kind: BackendKind::Sqlite { path } }],
         realms: Vec::new(),
         chain: vec![0],
-        mapping: Mapping { rule: MappingRule::Cyrus, default_realm: String::new() },
+        mapping: Mapping {
+            rule: MappingRule::Cyrus,
+            one_name: MappingRule::Cyrus,
+            default_realm: String::new(),
+        },
         names: Names::Precis,
         hashing: Hashing {
             threads: 2,

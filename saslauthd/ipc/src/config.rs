@@ -188,8 +188,10 @@ pub enum BackendKind {
 /// How login and realm become what is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// The rule.
+    /// The rule where login and realm are two fields.
     pub rule: MappingRule,
+    /// The rule where they come as one name: on the auth and userdb sockets.
+    pub one_name: MappingRule,
     /// The realm where a request has none; empty leaves it empty.
     pub default_realm: String,
 }

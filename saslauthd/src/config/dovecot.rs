@@ -5,26 +5,10 @@
 use ipc::config as task;
 
 use super::plan::Planner;
-use super::sections::{Handshake, Mapping, Protocol, Socket};
+use super::sections::{Handshake, Protocol, Socket};
 use super::setting::{At, Setting};
 
 impl Planner<'_> {
-    /// Warns where nobody said what a login with an @ is, and the clients say user@realm in one.
-    pub(super) fn undecided_mapping(&self, warnings: &mut Vec<String>) {
-        let speaks_dovecot = |socket: &At<Socket>| {
-            matches!(socket.value.protocol, Protocol::Auth | Protocol::Userdb)
-        };
-        let mapping = &self.config.mapping.mapping;
-        let is_decided = mapping.at.is_some() || mapping.value != Mapping::Cyrus;
-        if !is_decided && self.config.sockets.iter().any(speaks_dovecot) {
-            warnings.push(
-                "a login user@realm on an auth or userdb socket finds no account that has a realm; write [realms] mapping = \
-                 \"split\", or \"cyrus\" if no account has one"
-                    .into(),
-            );
-        }
-    }
-
     /// Complains of keys that say nothing on a socket of this protocol: whoever wrote them meant another socket.
     pub(super) fn without_effect(&mut self, socket: &At<Socket>) {
         let (keys, usual) = (&socket.value, Socket::default());
@@ -92,6 +76,8 @@ impl Planner<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ipc::config::MappingRule;
+
     use crate::config::Config;
     use crate::config::plan::{Foreground, Host, Plan};
 
@@ -107,13 +93,17 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_an_auth_socket_decides_about_realms() {
-        let warnings = |text: &str| plan(text).unwrap().warnings;
-        let warns = |text: &str| warnings(text).iter().any(|warning| warning.contains("\"split\""));
-        const SOCKET: &str = "[[socket]]\nprotocol = \"auth\"\n";
-        assert!(warns(SOCKET) && !warns("[[socket]]\n"));
-        for mapping in ["cyrus", "split", "join"] {
-            assert!(!warns(&format!("{SOCKET}[realms]\nmapping = \"{mapping}\"\n")), "{mapping}");
+    fn one_name_is_split_unless_somebody_decided_otherwise() {
+        let rule = |text: &str| plan(text).unwrap().checker.mapping;
+        let usual = rule("");
+        assert_eq!((usual.rule, usual.one_name), (MappingRule::Cyrus, MappingRule::Split));
+        for (word, decided) in [
+            ("cyrus", MappingRule::Cyrus),
+            ("split", MappingRule::Split),
+            ("join", MappingRule::Join),
+        ] {
+            let mapping = rule(&format!("[realms]\nmapping = \"{word}\"\n"));
+            assert_eq!((mapping.rule, mapping.one_name), (decided, decided), "{word}");
         }
     }
 

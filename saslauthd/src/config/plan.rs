@@ -141,7 +141,6 @@ impl Planner<'_> {
         }
         let operators = top.operators.as_ref().and_then(|group| self.operators(group));
         let (sockets, public) = self.sockets();
-        self.undecided_mapping(&mut warnings);
         let plan = Plan {
             source: self.config.name(),
             foreground: self.host.foreground,
@@ -272,15 +271,21 @@ impl Planner<'_> {
     fn checker(&mut self, operator_uids: Vec<u32>, sockets: &[task::Socket]) -> task::Checker {
         let chains = backends::Chains::of(self);
         let mapping = &self.config.mapping;
+        let rule = match mapping.mapping.value {
+            Mapping::Cyrus => task::MappingRule::Cyrus,
+            Mapping::Join => task::MappingRule::Join,
+            Mapping::Split => task::MappingRule::Split,
+        };
         task::Checker {
             backends: chains.backends,
             realms: chains.realms,
             chain: chains.chain,
             mapping: task::Mapping {
-                rule: match mapping.mapping.value {
-                    Mapping::Cyrus => task::MappingRule::Cyrus,
-                    Mapping::Join => task::MappingRule::Join,
-                    Mapping::Split => task::MappingRule::Split,
+                rule,
+                // Their clients never split a name, and those of the others have done it.
+                one_name: match mapping.mapping.at {
+                    None if rule == task::MappingRule::Cyrus => task::MappingRule::Split,
+                    _ => rule,
                 },
                 default_realm: mapping.default_realm.clone(),
             },

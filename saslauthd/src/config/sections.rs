@@ -217,8 +217,8 @@ settings! {
     pub struct Realms {
         /// "cyrus": both as they came. "join": the login becomes login@realm when there is a realm, and the realm stays
         /// (saslauthd -r). "split": a login with an @ is split at the last one when the realm is empty or the same. Clients of
-        /// mux say the realm beside the login, if they use libsasl2. Those of "auth" and "userdb" say user@realm in one, so that
-        /// accounts with a realm (`mailauth user add alice@example.com`) are only found there by "split".
+        /// mux say the realm beside the login, if they use libsasl2. Those of "auth" and "userdb" say user@realm in one, so
+        /// there "split" is meant unless this key is written; write "cyrus" for accounts whose user has an @.
         mapping: At<Mapping> = Mapping::Cyrus.into(),
         /// The realm of a request that has none. Empty leaves it empty.
         default_realm: String = String::new(),

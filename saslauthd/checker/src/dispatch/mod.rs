@@ -81,6 +81,8 @@ pub(crate) struct Parts {
 /// Everything that decides about logins.
 pub(crate) struct Dispatcher {
     mapping: Mapping,
+    /// Where login and realm come as one name.
+    one_name: Mapping,
     names: Preparation,
     wait_ns: u64,
     /// The chain of each realm that has one of its own, by index.
@@ -155,16 +157,19 @@ impl Dispatcher {
         let default_realm = prepared(names, "default realm", default_realm)?;
         let mapping = Mapping {
             rule: config.mapping.rule,
+            one_name: config.mapping.one_name,
             default_realm: String::from_utf8_lossy(default_realm.as_bytes()).into_owned(),
         };
+        let one_name = Mapping { rule: mapping.one_name, ..mapping.clone() };
         let mut masters = Vec::new();
         for login in &config.sasl.masters {
             let master = prepared(names, "master", login)?;
-            masters.extend(identity(&mapping, names, &master, &Name::default()));
+            masters.extend(identity(&one_name, names, &master, &Name::default()));
         }
         let mut dispatcher = Self {
             masters,
             mapping,
+            one_name,
             names,
             wait_ns: u64::from(config.hashing.wait_ms) * 1_000_000,
             realms,
@@ -275,7 +280,8 @@ impl Dispatcher {
     /// when they can't be names here.
     fn place(&mut self, login: &mut Login) -> bool {
         let raw = &login.identity;
-        let Some(identity) = identity(&self.mapping, self.names, &raw.user, &raw.realm) else {
+        let mapping = if login.sasl.is_some() { &self.one_name } else { &self.mapping };
+        let Some(identity) = identity(mapping, self.names, &raw.user, &raw.realm) else {
             login.user_tag = self.limiter.user(raw.user.as_bytes(), raw.realm.as_bytes());
             login.refused = Some(Reason::NameNotAllowed);
             return false;

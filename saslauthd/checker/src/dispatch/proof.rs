@@ -121,7 +121,7 @@ impl Dispatcher {
             return Ok(());
         };
         let refused = Err(Outcome::Refuse("authzid-not-allowed"));
-        let wanted = identity(&self.mapping, self.names, authzid, &Name::default());
+        let wanted = identity(&self.one_name, self.names, authzid, &Name::default());
         let Some(wanted) = wanted else { return refused };
         if wanted == login.identity {
             return Ok(());
@@ -168,7 +168,7 @@ impl Dispatcher {
 
     /// An identity as one name, by which peers know it.
     pub(super) fn one_name(&self, identity: &Identity) -> Option<Name> {
-        joined(&self.mapping, identity)
+        joined(&self.one_name, identity)
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Dispatcher;
 use crate::limiter::CLASSES;
-use crate::mapping::identity;
+use crate::mapping::{Identity, identity};
 
 impl Dispatcher {
     /// The reply to an operator's request; `house` is what the parent said last.
@@ -104,10 +104,15 @@ impl Dispatcher {
     }
 
     fn limits_of(&self, login: &Login) -> Value {
-        let identity = identity(&self.mapping, self.names, &login.login, &login.realm);
-        let Some((identity, tag)) = identity.zip(self.tag_of(login)) else { return not_a_name() };
-        let name = self.limiter.name(identity.user.as_bytes(), identity.realm.as_bytes());
-        let figures = self.limiter.of_user(tag, name);
+        let most = self
+            .identities_of(login)
+            .iter()
+            .map(|identity| {
+                let (tag, name) = self.tags(identity);
+                self.limiter.of_user(tag, name)
+            })
+            .min_by_key(|figures| figures.left.iter().map(|(_, left)| *left).min());
+        let Some(figures) = most else { return not_a_name() };
         let left: serde_json::Map<String, Value> = figures
             .left
             .into_iter()
@@ -123,12 +128,14 @@ impl Dispatcher {
                 "all failures forgotten".to_owned()
             }
             Reset::User(login) => {
-                let identity = identity(&self.mapping, self.names, &login.login, &login.realm);
-                let Some((identity, tag)) = identity.zip(self.tag_of(login)) else {
+                let identities = self.identities_of(login);
+                if identities.is_empty() {
                     return not_a_name();
-                };
-                let name = self.limiter.name(identity.user.as_bytes(), identity.realm.as_bytes());
-                self.limiter.reset_user(tag, name);
+                }
+                for identity in identities {
+                    let (tag, name) = self.tags(&identity);
+                    self.limiter.reset_user(tag, name);
+                }
                 format!("failures of {} forgotten", login.login)
             }
             Reset::Source(ip) => {
@@ -140,10 +147,19 @@ impl Dispatcher {
         json!({ "done": what })
     }
 
-    /// What failures of this login are counted by, mapped as a request's.
-    fn tag_of(&self, login: &Login) -> Option<u64> {
-        let identity = identity(&self.mapping, self.names, &login.login, &login.realm)?;
-        Some(self.tag(&identity, self.chain_of(&identity.realm)))
+    /// Who a login is on the sockets where login and realm are two fields, and on those where they are one name: of
+    /// both, the one against whom more is counted is shown.
+    fn identities_of(&self, login: &Login) -> Vec<Identity> {
+        let of = |mapping| identity(mapping, self.names, &login.login, &login.realm);
+        let mut identities: Vec<Identity> = of(&self.mapping).into_iter().collect();
+        identities.extend(of(&self.one_name).filter(|other| !identities.contains(other)));
+        identities
+    }
+
+    /// What failures of this identity are counted by, and what its known-good sources are kept by.
+    fn tags(&self, identity: &Identity) -> (u64, u64) {
+        let name = self.limiter.name(identity.user.as_bytes(), identity.realm.as_bytes());
+        (self.tag(identity, self.chain_of(&identity.realm)), name)
     }
 }
 

@@ -96,7 +96,7 @@ impl Dispatcher {
     }
 
     fn find_user(&mut self, user: &Name, service: &Name) -> (Answer, Vec<Name>) {
-        let Some(identity) = identity(&self.mapping, self.names, user, &Name::default()) else {
+        let Some(identity) = identity(&self.one_name, self.names, user, &Name::default()) else {
             return (Answer::Refuse, Vec::new());
         };
         let chain = self.chain_of(&identity.realm);
@@ -120,7 +120,7 @@ impl Dispatcher {
 
     /// How many remembered successes were forgotten.
     fn flush(&mut self, masks: &[Name]) -> u32 {
-        let mapping = &self.mapping;
+        let mapping = &self.one_name;
         let whole = |user: &Name, realm: &Name| {
             super::proof::joined(mapping, &Identity { user: user.clone(), realm: realm.clone() })
         };

@@ -73,7 +73,11 @@ pub(super) fn config(backends: Vec<Backend>) -> Checker {
         backends,
         realms: Vec::new(),
         chain,
-        mapping: Mapping { rule: MappingRule::Cyrus, default_realm: String::new() },
+        mapping: Mapping {
+            rule: MappingRule::Cyrus,
+            one_name: MappingRule::Cyrus,
+            default_realm: String::new(),
+        },
         names: Names::Precis,
         hashing: Hashing {
             threads: 2,

@@ -159,7 +159,7 @@ fn c9_a_name_too_long_for_its_realm_is_nobody() {
     let long = "a".repeat(200);
     let backend = files.sqlite("db", &[(&long, &"r".repeat(900), &argon("pencil"))]);
     let mut config = with_sasl(config(vec![backend]), &[]);
-    config.mapping.rule = ipc::config::MappingRule::Split;
+    config.mapping.one_name = ipc::config::MappingRule::Split;
     config.mapping.default_realm = "r".repeat(900);
     let mut house = House::new(config);
     let end = house.plain("", &long, "pencil");

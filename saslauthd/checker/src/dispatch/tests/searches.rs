@@ -37,7 +37,7 @@ fn a_user_is_found_under_its_mapped_name() {
     let files = Files::new();
     let backend = files.sqlite("db", &[("alice", "", "x"), ("bob", "example.org", "x")]);
     let mut split = config(vec![backend.clone()]);
-    split.mapping.rule = ipc::config::MappingRule::Split;
+    split.mapping.one_name = ipc::config::MappingRule::Split;
     let user = |user: &str| Search::User { user: name(user), service: name("lmtp") };
     let mut house = House::new(split);
     for (asked, answer, found) in [
