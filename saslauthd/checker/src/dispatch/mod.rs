@@ -16,6 +16,7 @@ mod proof;
 mod renewal;
 mod report;
 mod search;
+mod unread;
 mod upkeep;
 mod waiting;
 
@@ -45,6 +46,7 @@ use offers::Offers;
 use parked::{Form, Parked, floor_ns};
 use renewal::Renewals;
 use search::Lists;
+use unread::Unread;
 use waiting::Waiting;
 
 /// What the clocks say.
@@ -115,6 +117,7 @@ pub(crate) struct Dispatcher {
     offers: Offers,
     lists: Lists,
     totals: Totals,
+    unread: Unread,
     upkeep_ns: u64,
 }
 
@@ -196,6 +199,7 @@ impl Dispatcher {
             lists: Lists::default(),
             sasl: parts.config.sasl,
             totals: Totals::default(),
+            unread: Unread::default(),
             upkeep_ns: 0,
         };
         let now = (dispatcher.clock)();
@@ -390,6 +394,11 @@ impl Dispatcher {
     /// A request that the listener refused by itself.
     fn unreadable(&mut self, request: Unreadable) {
         self.totals.unreadable += 1;
+        let now_ns = (self.clock)().boot_ns;
+        self.tell_unread(now_ns);
+        if !self.unread.tells(now_ns) {
+            return;
+        }
         let Unreadable { socket, peer, fault } = request;
         let (uid, pid, why) = (peer.uid, peer.pid, fault.as_str());
         self.log.say(

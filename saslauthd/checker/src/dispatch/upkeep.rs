@@ -48,6 +48,7 @@ impl Dispatcher {
         const EVERY_NS: u64 = 60_000_000_000;
         self.upkeep_ns = now.boot_ns.saturating_add(EVERY_NS);
         self.limiter.touch(now.boot_ns, now.wall_s);
+        self.tell_unread(now.boot_ns);
         self.renewals.write_notes();
         while let Some(line) = self.renewals.trouble() {
             self.log.say(Level::Error, format_args!("{line}"));
@@ -57,6 +58,16 @@ impl Dispatcher {
             let change = backend.probe(now.wall_s);
             backend.take_census();
             self.tell(index, change);
+        }
+    }
+
+    /// Says how many requests could not be read and had no line.
+    pub(super) fn tell_unread(&mut self, now_ns: u64) {
+        let untold = self.unread.take_untold(now_ns);
+        if untold > 0 {
+            let what =
+                format_args!("{untold} more requests could not be read; not logged one by one");
+            self.log.say(Level::Warning, what);
         }
     }
 
