@@ -54,6 +54,7 @@ passdb {{
   args = username_format=%u /etc/users
 }}
 service auth {{
+  vsz_limit = 0
   unix_listener {SOCKET} {{
     mode = 0666
   }}
