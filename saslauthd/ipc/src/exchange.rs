@@ -5,6 +5,7 @@
 
 pub(crate) mod codec;
 
+pub use protocol::mechanism::{Binding, LastWords};
 use protocol::mechanism::{Mechanism, MechanismSet};
 use protocol::{Answer, Name};
 use zeroize::Zeroizing;
@@ -34,41 +35,6 @@ pub enum Transport {
     Clear,
     /// It does.
     Tls,
-}
-
-/// What becomes of the mechanism's last words to the client (SCRAM's `v=`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LastWords {
-    /// They go with the outcome (`final-resp-ok`).
-    WithOutcome,
-    /// They are a challenge of their own, which the client answers with nothing.
-    AsChallenge,
-}
-
-/// The channel bindings that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Binding {
-    /// RFC 9266.
-    TlsExporter,
-    /// RFC 5929 §4.
-    TlsServerEndPoint,
-}
-
-impl Binding {
-    /// The registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TlsExporter => "tls-exporter",
-            Self::TlsServerEndPoint => "tls-server-end-point",
-        }
-    }
-
-    /// By its name, as in a gs2 header.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        [Self::TlsExporter, Self::TlsServerEndPoint]
-            .into_iter()
-            .find(|binding| binding.as_str().as_bytes() == name)
-    }
 }
 
 /// A client asks for a mechanism.

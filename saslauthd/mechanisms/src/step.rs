@@ -4,6 +4,7 @@ use std::fmt;
 
 use credentials::{ScramHash, ScramKeys, SharedSecret, Trouble, Verified};
 use protocol::mechanism::Mechanism;
+pub use protocol::mechanism::{Binding, LastWords};
 use protocol::{Name, Password};
 use zeroize::Zeroizing;
 
@@ -36,40 +37,6 @@ pub enum Plus {
     Offered,
     /// None was.
     NotOffered,
-}
-
-/// What becomes of the mechanism's last words to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LastWords {
-    /// They go with the outcome.
-    WithOutcome,
-    /// They are a challenge of their own, which the client answers with nothing.
-    AsChallenge,
-}
-
-/// The channel bindings that a client may name. Never `tls-unique`: TLS 1.3 has none, and before it is forgeable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Binding {
-    /// RFC 9266.
-    TlsExporter,
-    /// RFC 5929 §4.
-    TlsServerEndPoint,
-}
-
-impl Binding {
-    /// The registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TlsExporter => "tls-exporter",
-            Self::TlsServerEndPoint => "tls-server-end-point",
-        }
-    }
-
-    pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
-        [Self::TlsExporter, Self::TlsServerEndPoint]
-            .into_iter()
-            .find(|binding| binding.as_str().as_bytes() == name)
-    }
 }
 
 /// What of an account a mechanism needs.

@@ -174,6 +174,42 @@ impl FromIterator<Mechanism> for MechanismSet {
     }
 }
 
+/// What becomes of the mechanism's last words to the client: SCRAM's `v=`, DIGEST-MD5's `rspauth=`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastWords {
+    /// They go with the outcome (`final-resp-ok`, into `OK … resp=`).
+    WithOutcome,
+    /// They are a challenge of their own, which the client answers with nothing.
+    #[default]
+    AsChallenge,
+}
+
+/// The channel bindings that can be asked for. Never `tls-unique`: TLS 1.3 has none, and before it is forgeable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// RFC 9266.
+    TlsExporter,
+    /// RFC 5929 §4.
+    TlsServerEndPoint,
+}
+
+impl Binding {
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TlsExporter => "tls-exporter",
+            Self::TlsServerEndPoint => "tls-server-end-point",
+        }
+    }
+
+    /// By its name, as in a gs2 header.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        [Self::TlsExporter, Self::TlsServerEndPoint]
+            .into_iter()
+            .find(|binding| binding.as_str().as_bytes() == name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

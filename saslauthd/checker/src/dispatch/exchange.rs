@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use credentials::{Generation, Reason};
 use ipc::config::Level;
-use ipc::exchange::{Begin, Binding, LastWords, MAX_EXCHANGES, Message, Reply, Respond, Transport};
+use ipc::exchange::{Begin, Binding, MAX_EXCHANGES, Message, Reply, Respond, Transport};
 use mechanisms::{Exchange, Plus, Start, Step, Wanted};
 use protocol::mechanism::Mechanism;
 use protocol::{Answer, Name};
@@ -246,10 +246,7 @@ impl Dispatcher {
         let exchange = Exchange::begin(Start {
             mechanism: begin.mechanism,
             plus,
-            last_words: match begin.last_words {
-                LastWords::WithOutcome => mechanisms::LastWords::WithOutcome,
-                LastWords::AsChallenge => mechanisms::LastWords::AsChallenge,
-            },
+            last_words: begin.last_words,
             service: &begin.service,
             hosts: &self.sasl.hosts,
             realms: &self.sasl.realms,
@@ -361,16 +358,7 @@ impl Dispatcher {
     }
 
     /// Sends a challenge, at once or when its time has come.
-    fn challenge(
-        &mut self,
-        login: Box<Login>,
-        message: Message,
-        binding: Option<mechanisms::Binding>,
-    ) {
-        let binding = binding.map(|binding| match binding {
-            mechanisms::Binding::TlsExporter => Binding::TlsExporter,
-            mechanisms::Binding::TlsServerEndPoint => Binding::TlsServerEndPoint,
-        });
+    fn challenge(&mut self, login: Box<Login>, message: Message, binding: Option<Binding>) {
         let (origin, id, serial) = (login.origin, login.id, login.serial);
         // Nobody waits for it where it was given up, or its channel is gone.
         if !matches!(self.exchanges.held(origin, id), Some(Held::Away(held)) if *held == serial) {
@@ -423,7 +411,7 @@ impl Dispatcher {
         &mut self,
         mut login: Box<Login>,
         message: Message,
-        binding: Option<mechanisms::Binding>,
+        binding: Option<Binding>,
     ) {
         if let Some(tokens) = login.reservation.take() {
             self.limiter.accepted(tokens);

@@ -3,9 +3,9 @@
 //! An address counts for the limits only from peers that may state addresses, a certificate only from peers that may
 //! state certificates. Everything else of AUTH is dropped here.
 
-use ipc::exchange::{Begin, LastWords, Transport};
+use ipc::exchange::{Begin, Transport};
 use ipc::requests::{Peer, Source};
-use protocol::auth::{self, Auth, Certificate, MINOR_WITH_BINDING};
+use protocol::auth::{Auth, Certificate, MINOR_WITH_BINDING};
 
 use crate::serving::Served;
 
@@ -32,10 +32,7 @@ pub(super) fn begin(id: u64, auth: Auth, minor: u32, peer: Peer, served: &Served
         transport,
         certificate,
         can_bind: minor >= MINOR_WITH_BINDING,
-        last_words: match parameters.last_words {
-            auth::LastWords::AsChallenge => LastWords::AsChallenge,
-            auth::LastWords::WithOk => LastWords::WithOutcome,
-        },
+        last_words: parameters.last_words,
         initial: initial.meant(minor),
     }
 }

@@ -136,7 +136,7 @@ impl Client {
 
     /// Carries out one exchange. `answer` gives the response to each challenge; `None` gives up, and then nobody knows.
     ///
-    /// With [`LastWords::WithOk`](super::LastWords) it also gets the last words, to verify the server.
+    /// With [`LastWords::WithOutcome`](super::LastWords) it also gets the last words, to verify the server.
     pub fn exchange(
         &mut self,
         mechanism: Mechanism,

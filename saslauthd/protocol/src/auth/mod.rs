@@ -17,9 +17,10 @@ use std::num::NonZeroU32;
 
 use zeroize::Zeroizing;
 
+pub use crate::mechanism::LastWords;
 pub use client::{Client, Outcome};
 pub use command::{Auth, Command, Continue, Flaw, Initial, Mistake};
-pub use parameters::{Certificate, LastWords, Order, Parameters, Security};
+pub use parameters::{Certificate, Order, Parameters, Security};
 pub use reply::{Code, NEUTRAL, Refusal, ServerLine, Unspeakable, is_speakable};
 
 /// The version that both ends must have.

@@ -3,6 +3,7 @@
 //! All of it are claims of the peer; which of them count is decided by whoever knows the peer.
 
 use crate::lines::{push, unescape};
+use crate::mechanism::LastWords;
 use crate::{Address, Name};
 
 use super::Flaw;
@@ -57,16 +58,6 @@ pub enum Certificate {
     Verified,
     /// That it was verified, and whose it is. A name without the word `valid-client-cert` counts as nothing.
     Of(Name),
-}
-
-/// Where the mechanism's last words to the client may go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LastWords {
-    /// Only into a CONT of their own.
-    #[default]
-    AsChallenge,
-    /// Into `OK … resp=`.
-    WithOk,
 }
 
 impl Parameters {
@@ -134,7 +125,7 @@ impl Parameters {
         if let Certificate::Of(name) = &self.certificate {
             push(line, b"cert_username=", name.as_bytes());
         }
-        if self.last_words == LastWords::WithOk {
+        if self.last_words == LastWords::WithOutcome {
             push(line, b"final-resp-ok", b"");
         }
     }
@@ -190,7 +181,7 @@ impl Reading {
                 self.parameters.security = Security::Secured(order);
             }
             b"valid-client-cert" => self.verified = true,
-            b"final-resp-ok" => self.parameters.last_words = LastWords::WithOk,
+            b"final-resp-ok" => self.parameters.last_words = LastWords::WithOutcome,
             _ => {}
         }
     }

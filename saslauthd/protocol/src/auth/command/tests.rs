@@ -80,7 +80,7 @@ fn chasquid_maddy_and_imap_login_2_3() {
         "AUTH\t7\tSCRAM-SHA-256\tservice=imap\tsecured\tsession=a1b2/+\tlip=192.0.2.1\trip=192.0.2.7\t\
          lport=993\trport=50000\tlocal_name=mail.example.org\tssl_ja3_hash=x\tfinal-resp-ok\tresp=",
     );
-    assert_eq!(login.parameters.last_words, LastWords::WithOk);
+    assert_eq!(login.parameters.last_words, LastWords::WithOutcome);
     assert_eq!(login.parameters.remote.unwrap().port, Some(50000));
     assert_eq!(login.initial.meant(2).as_deref(), Some(&Vec::new()), "a newer client means it");
 }
