@@ -18,6 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("saslauthd-mechanisms", &["saslauthd-protocol", "saslauthd-credentials"]),
     ("saslauthd-access", &[]),
     ("mta-smtp", &[]),
+    ("mta", &["saslauthd-protocol", "mta-smtp", "saslauthd-sys"]),
     ("saslauthd", &["saslauthd-ipc", "saslauthd-sys", "saslauthd-access"]),
     (
         "saslauthd-listener",
@@ -39,7 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &["saslauthd-protocol", "saslauthd-credentials", "saslauthd-accounts", "saslauthd-access"],
     ),
     ("pam_saslauthd", &["saslauthd-protocol"]),
-    ("tests", &["saslauthd-protocol"]),
+    ("tests", &["saslauthd-protocol", "mta-smtp"]),
 ];
 
 /// What must never be linked where strangers are heard, or where root has no need of it.
@@ -61,6 +62,7 @@ const KEPT_OUT: &[(&str, &[&str])] = &[
     ),
     ("saslauthd-protocol", &["tokio", "serde", "nix", "libc"]),
     ("mta-smtp", &["tokio", "serde", "nix", "libc"]),
+    ("mta", &["saslauthd-crypt", "saslauthd-credentials", "saslauthd-accounts", "libsqlite3-sys"]),
 ];
 
 /// What cargo says of the platform that is served; on others some crates lean on libc where these do not.

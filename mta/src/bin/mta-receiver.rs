@@ -1,0 +1,3 @@
+//! mta-receiver: hears strangers, and can only append to the spool.
+
+fn main() {}

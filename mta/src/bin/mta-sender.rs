@@ -1,0 +1,3 @@
+//! mta-sender: reads the spool and speaks to other servers.
+
+fn main() {}

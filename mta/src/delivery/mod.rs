@@ -1,0 +1,1 @@
+//! Mail on its way out: where to, over what, when again, and what its sender is told.

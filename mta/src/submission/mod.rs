@@ -1,0 +1,1 @@
+//! Mail on its way in: sessions of strangers, people and machines.
