@@ -9,6 +9,7 @@ pub mod auth;
 pub mod config;
 pub mod control;
 pub mod delivery;
+pub mod link;
 pub mod parent;
 pub mod policy;
 pub mod spool;
