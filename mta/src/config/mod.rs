@@ -220,7 +220,7 @@ pub enum Via {
 }
 
 /// A server that mail is handed to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     /// Its name or address; no MX is asked for.
     pub host: String,
@@ -233,7 +233,7 @@ pub struct Server {
 }
 
 /// How TLS is begun with a configured server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Begin {
     /// If it offers STARTTLS, whatever its certificate, unless a policy says more.
     IfOffered,
@@ -244,7 +244,7 @@ pub enum Begin {
 }
 
 /// A login at a smarthost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// The user.
     pub user: String,

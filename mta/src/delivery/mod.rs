@@ -1,1 +1,7 @@
-//! Mail on its way out: where to, over what, when again, and what its sender is told.
+//! Sending: from the queue to whoever is next on the way.
+//!
+//! Runs in the sender. Names come from strangers' mail, and servers are strangers too: nothing that they say is believed
+//! beyond the recipients it is about. What isn't known to be delivered is tried again.
+
+pub mod route;
+pub mod transport;
