@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 use super::{Facts, Unusable};
@@ -40,11 +40,11 @@ impl Server {
     ///
     /// # Errors
     /// Those of the connection and of rustls.
-    pub async fn accept(
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        _stream: TcpStream,
+        _stream: S,
         _ask: Ask,
-    ) -> io::Result<(TlsStream<TcpStream>, Facts)> {
+    ) -> io::Result<(TlsStream<S>, Facts)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
