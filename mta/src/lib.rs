@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod delivery;
 pub mod link;
 pub mod parent;

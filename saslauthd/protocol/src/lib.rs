@@ -16,11 +16,13 @@ pub mod names;
 pub mod policy;
 pub mod pwcheck;
 pub mod quoted;
+pub mod senders;
 pub mod userdb;
 
 pub use address::Address;
 pub use names::{Name, Password, Rejected};
 pub use quoted::Quoted;
+pub use senders::Senders;
 
 /// What a login ends in, everywhere from the file on disk to the reply of an SMTP server.
 ///

@@ -40,6 +40,17 @@ pub struct DistinguishedName {
 }
 
 impl DistinguishedName {
+    /// Reads a `Name` in DER, as it stands in a certificate.
+    ///
+    /// # Errors
+    /// [`Error::NameTooLong`], or [`Error::NotACertificate`] for what is no name.
+    pub fn from_der(bytes: &[u8]) -> Result<Self, Error> {
+        match asn1::strip_tlv(bytes) {
+            Ok((name, [])) => Self::read(&name),
+            _ => Err(Error::NotACertificate),
+        }
+    }
+
     /// Reads a `Name` (RFC 5280 §4.1.2.4).
     pub(super) fn read(name: &Tlv<'_>) -> Result<Self, Error> {
         if name.data().len() > MAX_NAME {

@@ -28,7 +28,8 @@ macro_rules! attributes {
 }
 
 attributes! {
-    /// The command being answered: `CONNECT`, `EHLO`, `HELO`, `MAIL`, `RCPT`, `DATA`, `END-OF-MESSAGE`, `VRFY`, `ETRN`.
+    /// The command being answered: `CONNECT`, `EHLO`, `HELO`, `MAIL`, `RCPT`, `DATA`, `END-OF-MESSAGE`, `VRFY`, `ETRN`;
+    /// ours: `EXPN`.
     ProtocolState = "protocol_state",
     /// `SMTP` or `ESMTP`.
     ProtocolName = "protocol_name",
@@ -86,6 +87,8 @@ attributes! {
     PolicyContext = "policy_context",
     /// Ours. Which decision is wanted, by sendmail's name for it (`tls_client`, `check_rcpt`, …), whatever the state.
     Ruleset = "ruleset",
+    /// Ours. `final`: whoever asks has no rule of its own. A recipient is answered OK or refused then, never DUNNO.
+    Answer = "answer",
     /// Ours. sendmail's `${verify}`: `OK`, `FAIL`, `NO`, `NOT`, `NONE`, `TEMP`, `PROTOCOL`, `SOFTWARE`, …
     Verify = "verify",
     /// Ours. The certificate is good but for its purpose: `yes` beside `verify=FAIL`.
