@@ -17,9 +17,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("saslauthd-accounts", &["saslauthd-protocol", "saslauthd-credentials"]),
     ("saslauthd-mechanisms", &["saslauthd-protocol", "saslauthd-credentials"]),
     ("saslauthd-access", &[]),
+    ("saslauthd-settings", &[]),
     ("mta-smtp", &[]),
-    ("mta", &["saslauthd-protocol", "mta-smtp", "saslauthd-sys"]),
-    ("saslauthd", &["saslauthd-ipc", "saslauthd-sys", "saslauthd-access"]),
+    ("mta", &["saslauthd-protocol", "mta-smtp", "saslauthd-sys", "saslauthd-settings"]),
+    ("saslauthd", &["saslauthd-ipc", "saslauthd-sys", "saslauthd-access", "saslauthd-settings"]),
     (
         "saslauthd-listener",
         &["saslauthd-protocol", "saslauthd-ipc", "saslauthd-sys", "saslauthd-access"],

@@ -12,7 +12,6 @@ use access::Map;
 use ipc::config as task;
 
 use super::complaint::{Complaints, Report};
-use super::file;
 use super::plan::Planner;
 use super::sections::Protocol;
 use super::setting::{At, choices, settings};
@@ -218,7 +217,7 @@ fn for_the_listener(text: &str) -> String {
 
 /// The stamp is that of the open file: one that changes while it is read is seen to have changed.
 fn read(path: &Path, uid: u32) -> Result<(String, Stamp), String> {
-    let file = file::open_trusted(path, uid, "the access map")?;
+    let file = settings::file::open_trusted(path, uid, "the access map")?;
     let failed = |e: std::io::Error| format!("cannot read the access map: {e}");
     let stamp = Stamp::from(&file.metadata().map_err(failed)?);
     let mut bytes = Vec::new();

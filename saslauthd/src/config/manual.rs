@@ -2,26 +2,11 @@
 //!
 //! Runs when the administrator asks for it; a test holds the committed page to what comes out here.
 
-use std::fmt::Write;
-
 use super::access::Access;
 use super::limits::Limits;
 use super::sasl::Sasl;
 use super::sections::{Backend, Cache, Hashing, Listener, Log, Realm, Realms, Socket, Top};
-use super::setting::{Entry, Section};
-
-/// One part of the manual.
-struct Part {
-    heading: &'static str,
-    about: &'static [&'static str],
-    entries: Vec<Entry>,
-}
-
-impl Part {
-    fn of<S: Section>(heading: &'static str) -> Self {
-        Self { heading, about: S::about(), entries: S::manual() }
-    }
-}
+use settings::manual::{self, Part};
 
 fn parts() -> Vec<Part> {
     vec![
@@ -42,35 +27,16 @@ fn parts() -> Vec<Part> {
 
 /// A configuration file in which every key stands commented out with its default.
 pub fn sample() -> String {
-    let mut out = String::from(
+    manual::sample(
         "# saslauthd.toml: every key with its default. Take away the # before a section and a key to change it.\n\
          # `saslauthd --check` shows all errors at once; SIGHUP makes a running daemon read the file again.\n",
-    );
-    for part in parts() {
-        out.push('\n');
-        for line in part.about {
-            let _ = writeln!(out, "#{line}");
-        }
-        if !part.heading.is_empty() {
-            let _ = writeln!(out, "#{}", part.heading);
-        }
-        for entry in &part.entries {
-            out.push('\n');
-            for line in entry.about {
-                let _ = writeln!(out, "#{line}");
-            }
-            let _ = match entry.is_default {
-                true => writeln!(out, "#{} = {}", entry.key, entry.value),
-                false => writeln!(out, "# (for example) {} = {}", entry.key, entry.value),
-            };
-        }
-    }
-    out
+        &parts(),
+    )
 }
 
 /// saslauthd.toml(5) in Markdown.
 pub fn page() -> String {
-    let mut out = String::from(
+    manual::page(
         "# saslauthd.toml(5)\n\n\
          ## NAME\n\n\
          saslauthd.toml: the configuration of saslauthd(8)\n\n\
@@ -81,25 +47,9 @@ pub fn page() -> String {
          start from. SIGHUP makes the daemon read the file again; if it has errors, the daemon goes on as before and logs them.\n\n\
          Times are strings with a unit (`ms`, `s`, `m`, `h`, `d`), sizes too (`KiB`, `MiB`, `GiB`). Users and groups are names or\n\
          numbers. Options of the command line go before the file.\n",
-    );
-    for part in parts() {
-        let heading = if part.heading.is_empty() { "top of the file" } else { part.heading };
-        let _ = write!(out, "\n## {heading}\n\n");
-        write_text(&mut out, part.about);
-        for entry in &part.entries {
-            let what = if entry.is_default { "default" } else { "not set; for example" };
-            let _ = write!(out, "\n### {}\n\n{what}: `{}`\n\n", entry.key, entry.value);
-            write_text(&mut out, entry.about);
-        }
-    }
-    out.push_str("\n## SEE ALSO\n\nsaslauthd(8), mailauth(8)\n");
-    out
-}
-
-fn write_text(out: &mut String, lines: &[&str]) {
-    for line in lines {
-        let _ = writeln!(out, "{}", line.trim_start());
-    }
+        &parts(),
+        "\n## SEE ALSO\n\nsaslauthd(8), mailauth(8)\n",
+    )
 }
 
 #[cfg(test)]
@@ -148,10 +98,7 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         for part in parts() {
-            assert!(!part.about.is_empty(), "{}", part.heading);
-            for entry in part.entries {
-                assert!(!entry.about.is_empty(), "{} {}", part.heading, entry.key);
-            }
+            assert_eq!(part.undocumented(), Vec::<&str>::new());
         }
     }
 }

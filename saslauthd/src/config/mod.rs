@@ -6,7 +6,6 @@
 
 pub mod access;
 mod backends;
-pub mod complaint;
 mod dovecot;
 pub mod file;
 pub mod limits;
@@ -14,17 +13,15 @@ pub mod manual;
 pub mod plan;
 pub mod sasl;
 pub mod sections;
-pub mod setting;
-pub mod values;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+pub use settings::{complaint, setting, values};
 
 use complaint::{Complaints, Report};
 use limits::Limits;
 use sasl::Sasl;
 use sections::{Backend, Cache, Hashing, Listener, Log, Realm, Realms, Socket, Top};
-use setting::{At, Keys, Section, kind};
+use setting::{At, Keys, Section};
+use settings::tables::{self, read_named, read_repeated, read_section};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,96 +62,26 @@ impl Config {
     /// Reads a configuration file's text. `path` is for messages. A value with an error keeps its default, for as
     /// long as it takes to find the other errors.
     pub fn parse(path: &str, text: &str) -> Result<Self, Report> {
-        let (document, errors) = DeTable::parse_recoverable(text);
-        let mut syntax = Complaints::default();
-        for error in errors {
-            let message = error.message().lines().collect::<Vec<_>>().join("; ");
-            syntax.add(error.span(), message);
-        }
-        let mut complaints = Complaints::default();
         let mut config = Self { path: path.into(), text: text.into(), ..Self::default() };
-        config.read(document.get_ref(), &mut complaints);
-        if !syntax.is_empty() {
-            return Err(complaints.without_lines_of(syntax, text).into_report(path, text));
-        }
+        let complaints = tables::document(path, text, |keys| config.read(keys))?;
         config.complaints = complaints;
         Ok(config)
     }
 
-    fn read(&mut self, document: &DeTable<'_>, complaints: &mut Complaints) {
-        let mut keys = Keys::new(document, complaints);
-        self.top.read(&mut keys);
-        read_section("listener", &mut self.listener, &mut keys);
-        read_section("realms", &mut self.mapping, &mut keys);
-        read_section("hashing", &mut self.hashing, &mut keys);
-        read_section("limits", &mut self.limits, &mut keys);
-        read_section("cache", &mut self.cache, &mut keys);
-        read_section("access", &mut self.access, &mut keys);
-        read_section("sasl", &mut self.sasl, &mut keys);
-        read_section("log", &mut self.log, &mut keys);
-        self.sockets = read_sockets(&mut keys);
-        self.backends = read_named("backend", &mut keys);
-        self.realms = read_named("realm", &mut keys);
-        keys.finish();
+    fn read(&mut self, keys: &mut Keys<'_, '_>) {
+        self.top.read(keys);
+        read_section("listener", &mut self.listener, keys);
+        read_section("realms", &mut self.mapping, keys);
+        read_section("hashing", &mut self.hashing, keys);
+        read_section("limits", &mut self.limits, keys);
+        read_section("cache", &mut self.cache, keys);
+        read_section("access", &mut self.access, keys);
+        read_section("sasl", &mut self.sasl, keys);
+        read_section("log", &mut self.log, keys);
+        self.sockets = read_repeated("socket", keys);
+        self.backends = read_named("backend", keys);
+        self.realms = read_named("realm", keys);
     }
-}
-
-/// The keys of `[name]`, if the section is there.
-fn read_section<S: Section>(name: &'static str, section: &mut S, keys: &mut Keys<'_, '_>) {
-    let Some(value) = keys.raw(name) else { return };
-    read_table(value, section, keys.complaints());
-}
-
-fn read_table<S: Section>(
-    value: &Spanned<DeValue<'_>>,
-    section: &mut S,
-    complaints: &mut Complaints,
-) {
-    let DeValue::Table(table) = value.get_ref() else {
-        let message = format!("expected a section, found {}", kind(value.get_ref()));
-        return complaints.add(Some(value.span()), message);
-    };
-    let mut keys = Keys::new(table, complaints);
-    section.read(&mut keys);
-    keys.finish();
-}
-
-fn read_sockets(keys: &mut Keys<'_, '_>) -> Vec<At<Socket>> {
-    let Some(value) = keys.raw("socket") else { return Vec::new() };
-    let DeValue::Array(list) = value.get_ref() else {
-        let message = "write each socket as a section [[socket]], with two brackets";
-        keys.complaints().add(Some(value.span()), message);
-        return Vec::new();
-    };
-    let read = |item: &Spanned<DeValue<'_>>| {
-        let mut socket = Socket::default();
-        read_table(item, &mut socket, keys.complaints());
-        At { value: socket, at: Some(item.span()) }
-    };
-    list.iter().map(read).collect()
-}
-
-/// `[kind.NAME]` for each name.
-fn read_named<S: Section>(kind: &'static str, keys: &mut Keys<'_, '_>) -> Vec<(At<String>, S)> {
-    let Some(value) = keys.raw(kind) else { return Vec::new() };
-    let DeValue::Table(table) = value.get_ref() else {
-        let message = format!("write it as a section [{kind}.NAME]");
-        keys.complaints().add(Some(value.span()), message);
-        return Vec::new();
-    };
-    let mut sections = Vec::new();
-    for (name, value) in table.iter() {
-        let mut section = S::default();
-        if name.get_ref().is_empty() || name.get_ref().contains(char::is_control) {
-            let message = format!("a name in [{kind}.NAME] is empty or has control characters");
-            keys.complaints().add(Some(name.span()), message);
-            continue;
-        }
-        read_table(value, &mut section, keys.complaints());
-        let name = At { value: name.get_ref().clone().into_owned(), at: Some(name.span()) };
-        sections.push((name, section));
-    }
-    sections
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, all of it at once, each with its place.
 //!
-//! Runs in the parent. The text belongs to the administrator, yet it is shown on a terminal, so control
+//! The text belongs to the administrator, yet it is shown on a terminal, so control
 //! characters of it are never passed on.
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! How one setting is read, shown and documented.
 //!
-//! Runs in the parent. A [`Setting`] is a value that parses into its final type at once; the [`settings!`]
+//! A [`Setting`] is a value that parses into its final type at once; the [`settings!`]
 //! macro makes a section out of fields, so that doc comment, default and parser of a key stand in one place.
 
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::complaint::Complaints;
+use crate::complaint::Complaints;
 
 /// A value of the configuration.
 pub trait Setting: Sized {
@@ -160,6 +160,7 @@ pub fn mismatch<T: Setting>(
 }
 
 /// A section: each field's doc comment is its manual, its initial value the default.
+#[macro_export]
 macro_rules! settings {
     (
         $(#[doc = $about:literal])*
@@ -179,14 +180,14 @@ macro_rules! settings {
             }
         }
 
-        impl $crate::config::setting::Section for $name {
-            fn read(&mut self, keys: &mut $crate::config::setting::Keys<'_, '_>) {
+        impl $crate::setting::Section for $name {
+            fn read(&mut self, keys: &mut $crate::setting::Keys<'_, '_>) {
                 $( keys.read(stringify!($field).trim_start_matches("r#"), &mut self.$field); )*
             }
 
-            fn manual() -> Vec<$crate::config::setting::Entry> {
+            fn manual() -> Vec<$crate::setting::Entry> {
                 let section = Self::default();
-                vec![$( $crate::config::setting::Entry::new(
+                vec![$( $crate::setting::Entry::new(
                     stringify!($field).trim_start_matches("r#"), &[$($doc),*], &section.$field,
                 ), )*]
             }
@@ -199,6 +200,7 @@ macro_rules! settings {
 }
 
 /// A choice among words.
+#[macro_export]
 macro_rules! choices {
     (
         $(#[doc = $about:literal])*
@@ -215,14 +217,14 @@ macro_rules! choices {
             }
         }
 
-        impl $crate::config::setting::Setting for $name {
+        impl $crate::setting::Setting for $name {
             fn expected() -> String {
                 format!("one of {}", [$( concat!("\"", $word, "\"") ),*].join(", "))
             }
 
             fn parse(
-                value: &toml::Spanned<toml::de::DeValue<'_>>,
-                complaints: &mut $crate::config::complaint::Complaints,
+                value: &$crate::toml::Spanned<$crate::toml::de::DeValue<'_>>,
+                complaints: &mut $crate::complaint::Complaints,
             ) -> Option<Self> {
                 match value.get_ref().as_str() {
                     $( Some($word) => Some(Self::$variant), )*
@@ -233,7 +235,7 @@ macro_rules! choices {
                         complaints.add(Some(value.span()), message);
                         None
                     }
-                    None => $crate::config::setting::mismatch(value, complaints),
+                    None => $crate::setting::mismatch(value, complaints),
                 }
             }
 
@@ -244,7 +246,7 @@ macro_rules! choices {
     };
 }
 
-pub(crate) use {choices, settings};
+pub use crate::{choices, settings};
 
 #[cfg(test)]
 mod tests {

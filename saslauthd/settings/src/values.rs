@@ -1,14 +1,14 @@
 //! The kinds of values that a configuration has: numbers with bounds, times, sizes, paths, accounts, rates.
 //!
-//! Runs in the parent. Each parses into its final type at once and says what it expected otherwise.
+//! Each parses into its final type at once and says what it expected otherwise.
 
 use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::complaint::Complaints;
-use super::setting::{At, Keys, Setting, mismatch};
+use crate::complaint::Complaints;
+use crate::setting::{At, Keys, Setting, mismatch};
 
 /// A whole number between two bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
