@@ -135,6 +135,19 @@ pub struct Report {
     /// Of how many recipients nobody knows whether the server has them: the connection ended between the end of the
     /// message and the reply. They are deferred, and may get it twice.
     pub in_doubt: usize,
+    /// Who tells the sender of a success, if it asked to be told.
+    pub notifier: Notifier,
+}
+
+/// Who tells the sender of a success that it asked to be told of (RFC 3461 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notifier {
+    /// The next hop, which offers DSN: it was handed what the sender asked for.
+    NextHop,
+    /// We do: the mail was passed on to a server that doesn't offer DSN (`relayed`).
+    Relay,
+    /// We do: the mail is in its mailbox, by LMTP or in a maildir (`delivered`).
+    Mailbox,
 }
 
 /// Sends, for all of the sender. Cheap to clone; connections that can be used again are kept in it.
@@ -157,6 +170,12 @@ impl Transport {
     pub async fn deliver(&self, job: Job) -> Report {
         let reply = Reply::local(451, 3, 0, "not written yet");
         let outcomes = job.recipients.iter().map(|number| (*number, reply.clone().outcome()));
-        Report { outcomes: outcomes.collect(), mailer: "none", relay: String::new(), in_doubt: 0 }
+        Report {
+            outcomes: outcomes.collect(),
+            mailer: "none",
+            relay: String::new(),
+            in_doubt: 0,
+            notifier: Notifier::Relay,
+        }
     }
 }
