@@ -1,4 +1,4 @@
-//! Landlock: which files a process can still open, and that it opens no TCP connection.
+//! Landlock: which files a process can still open, and whether it opens TCP connections.
 //!
 //! Rules hold for what is *below* a path, by inode. A file that is replaced by rename (shadow, a password
 //! database) therefore needs a rule for its directory. Already open descriptors are not affected.
@@ -24,6 +24,17 @@ pub enum Access {
     /// Also create, write, truncate, rename within the directory and remove regular files: what
     /// SQLite does beside its database.
     ReadWriteDirectory,
+    /// Also make directories, and move and link files from one directory below it to another: a spool, maildirs.
+    ReadWriteTree,
+}
+
+/// Whether TCP connections can still be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Not a single one.
+    None,
+    /// To every port, and none is listened on.
+    Connect,
 }
 
 /// How far Landlock holds.
@@ -54,11 +65,16 @@ impl fmt::Display for Landlock {
 ///
 /// Must be called while there is one thread. A path that does not exist is an error: leave it out.
 pub fn restrict(rules: &[(&Path, Access)]) -> Result<Landlock> {
+    restrict_with(rules, Network::None)
+}
+
+/// The same for a process that may connect to others.
+pub fn restrict_with(rules: &[(&Path, Access)], network: Network) -> Result<Landlock> {
     let alone = harden::is_single_threaded().map_err(Error::system("list /proc/self/task"))?;
     if !alone {
         return Err(Error::NotConfined("landlock must come before threads".into()));
     }
-    let mut ruleset = create().map_err(not_confined)?;
+    let mut ruleset = create(network).map_err(not_confined)?;
     for (path, access) in rules {
         let parent = PathFd::new(path)
             .map_err(|e| Error::NotConfined(format!("no rule for {}: {e}", path.display())))?;
@@ -75,11 +91,14 @@ pub fn restrict(rules: &[(&Path, Access)]) -> Result<Landlock> {
     report(status.landlock, &status.ruleset)
 }
 
-fn create() -> std::result::Result<RulesetCreated, RulesetError> {
+fn create(network: Network) -> std::result::Result<RulesetCreated, RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(handled_files())?
-        .handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp)?
+        .handle_access(match network {
+            Network::None => AccessNet::BindTcp | AccessNet::ConnectTcp,
+            Network::Connect => AccessNet::BindTcp.into(),
+        })?
         .scope(Scope::AbstractUnixSocket | Scope::Signal)?
         .create()
 }
@@ -96,6 +115,7 @@ fn rights(access: Access) -> BitFlags<AccessFs> {
     match access {
         Access::Read => read,
         Access::ReadWriteDirectory => read | write,
+        Access::ReadWriteTree => read | write | AccessFs::MakeDir | AccessFs::Refer,
     }
 }
 

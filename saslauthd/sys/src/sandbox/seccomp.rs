@@ -1,8 +1,8 @@
 //! seccomp: the system calls that a process can still make, as lists by name.
 //!
 //! Anything else ends the process at once with SIGSYS (31). The lists hold after the runtime stands: epoll, eventfd,
-//! timers and threads exist already. None of them can open a socket, connect, execute, trace, or map
-//! executable memory.
+//! timers and threads exist already. None of them can execute, trace, listen, or map executable memory; only the
+//! sender's can open a socket and connect.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +24,9 @@ pub enum Calls {
     Listener,
     /// The process that holds the secrets: files and SQLite as well, threads that exist already.
     Checker,
+    /// The process that speaks to other servers: files, threads that it starts as it needs them, and sockets of
+    /// the internet and of this host that it connects itself. It listens nowhere.
+    Sender,
 }
 
 /// How far seccomp holds.
@@ -40,6 +43,7 @@ impl fmt::Display for Calls {
         out.write_str(match self {
             Self::Listener => "listener",
             Self::Checker => "checker",
+            Self::Sender => "sender",
         })
     }
 }
@@ -160,12 +164,43 @@ const FILES_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FILES_OLD: &[c_long] = &[];
 
+/// Connecting, a port for questions to the DNS, a watch over a directory, and a thread's start and end; what needs a
+/// look at its arguments is in [`arguments_of_sender`].
+const SENDER: &[c_long] = &[
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_setsockopt,
+    libc::SYS_inotify_add_watch,
+    libc::SYS_inotify_rm_watch,
+    libc::SYS_linkat,
+    libc::SYS_mkdirat,
+    libc::SYS_set_tid_address,
+    libc::SYS_dup3,
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_copy_file_range,
+    libc::SYS_sendfile,
+    libc::SYS_splice,
+    libc::SYS_pwritev2,
+    libc::SYS_preadv2,
+    libc::SYS_utimensat,
+    libc::SYS_statfs,
+    // Answered with ENOSYS, so that the C library uses clone, whose flags can be looked at.
+    libc::SYS_clone3,
+];
+
+#[cfg(target_arch = "x86_64")]
+const SENDER_OLD: &[c_long] = &[libc::SYS_link, libc::SYS_mkdir, libc::SYS_open];
+#[cfg(not(target_arch = "x86_64"))]
+const SENDER_OLD: &[c_long] = &[];
+
 impl Calls {
     /// The numbers of all calls that are allowed whatever their arguments.
     fn numbers(self) -> impl Iterator<Item = c_long> {
-        let own: [&[c_long]; 2] = match self {
-            Self::Listener => [LISTENER, &[]],
-            Self::Checker => [FILES, FILES_OLD],
+        let own: [&[c_long]; 4] = match self {
+            Self::Listener => [LISTENER, &[], &[], &[]],
+            Self::Checker => [FILES, FILES_OLD, &[], &[]],
+            Self::Sender => [FILES, FILES_OLD, SENDER, SENDER_OLD],
         };
         COMMON.iter().chain(COMMON_OLD).chain(own.into_iter().flatten()).copied()
     }
@@ -178,8 +213,23 @@ pub fn restrict(calls: Calls) -> Result<Seccomp> {
     }
     let failed = |why: &dyn fmt::Display| Error::NotConfined(format!("seccomp: {why}"));
     let program = compile(calls).map_err(|e| failed(&e))?;
+    if calls == Calls::Sender {
+        let program = without_clone3().map_err(|e| failed(&e))?;
+        seccompiler::apply_filter_all_threads(&program).map_err(|e| failed(&e))?;
+    }
     seccompiler::apply_filter_all_threads(&program).map_err(|e| failed(&e))?;
     Ok(Seccomp::Enforced(calls))
+}
+
+/// The flags of clone3(2) are in memory, where no filter sees them. Of two filters the stricter answer counts.
+fn without_clone3() -> std::result::Result<BpfProgram, seccompiler::BackendError> {
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+        TargetArch::try_from(std::env::consts::ARCH)?,
+    )?;
+    BpfProgram::try_from(filter)
 }
 
 /// Asks for the action that we use, not just for seccomp; says why not when it is not there.
@@ -206,6 +256,9 @@ fn compile(calls: Calls) -> std::result::Result<BpfProgram, seccompiler::Backend
     // abort(3) signals itself; nobody else can be signalled.
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Eq, own)?]);
+    if calls == Calls::Sender {
+        rules.extend(arguments_of_sender()?);
+    }
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::KillProcess,
@@ -213,6 +266,32 @@ fn compile(calls: Calls) -> std::result::Result<BpfProgram, seccompiler::Backend
         TargetArch::try_from(std::env::consts::ARCH)?,
     )?;
     BpfProgram::try_from(filter)
+}
+
+/// Threads and no processes; streams and datagrams of three families, no raw sockets.
+fn arguments_of_sender()
+-> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let thread = libc::CLONE_THREAD as u64;
+    let clone = argument(0, SeccompCmpOp::MaskedEq(thread), thread)?;
+    // Without SOCK_CLOEXEC and SOCK_NONBLOCK.
+    const KIND: u64 = 0xf;
+    let mut sockets = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX] {
+        for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+            let family = u64::from(family.unsigned_abs());
+            let kind = u64::from(kind.unsigned_abs());
+            sockets.push(SeccompRule::new(vec![
+                SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family)?,
+                SeccompCondition::new(
+                    1,
+                    SeccompCmpArgLen::Dword,
+                    SeccompCmpOp::MaskedEq(KIND),
+                    kind,
+                )?,
+            ])?);
+        }
+    }
+    Ok(BTreeMap::from([(libc::SYS_clone, vec![clone]), (libc::SYS_socket, sockets)]))
 }
 
 fn argument(

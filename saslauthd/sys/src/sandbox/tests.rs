@@ -124,6 +124,70 @@ fn the_checker_is_killed_for_what_it_must_not() {
     wants_killed(Calls::Checker, &[("fork", libc::SYS_fork), ("vfork", libc::SYS_vfork)]);
 }
 
+#[test]
+fn the_sender_is_killed_for_what_it_must_not() {
+    const NAME: &str = "sandbox::tests::the_sender_is_killed_for_what_it_must_not";
+    if !am_child() {
+        return in_child(NAME, || {});
+    }
+    // A clone by number has all flags; what makes a process of it is below.
+    const MAY: [&str; 7] =
+        ["connect", "bind", "setsockopt", "clone", "clone3", "linkat", "mkdirat"];
+    let forbidden: Vec<_> = NEVER.iter().filter(|(name, _)| !MAY.contains(name)).copied().collect();
+    wants_killed(Calls::Sender, &forbidden);
+    wants_killed(Calls::Sender, &[("accept", libc::SYS_accept)]);
+    #[cfg(target_arch = "x86_64")]
+    wants_killed(Calls::Sender, &[("fork", libc::SYS_fork), ("vfork", libc::SYS_vfork)]);
+    let attempts: [(&str, fn()); 4] = [
+        ("a raw socket", || drop(open_socket(libc::AF_INET, libc::SOCK_RAW))),
+        ("a packet socket", || drop(open_socket(libc::AF_PACKET, libc::SOCK_DGRAM))),
+        ("netlink", || drop(open_socket(libc::AF_NETLINK, libc::SOCK_DGRAM))),
+        ("a program", || drop(std::process::Command::new("true").spawn())),
+    ];
+    for (what, attempt) in attempts {
+        let ended = alone(|| {
+            if confined(Calls::Sender) {
+                attempt();
+            }
+        });
+        assert_eq!(ended, KILLED, "{what}");
+    }
+}
+
+fn open_socket(family: libc::c_int, kind: libc::c_int) -> libc::c_int {
+    // SAFETY: numbers only; the descriptor that may come of it is left to the end of the process.
+    unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) }
+}
+
+/// What the sender does: threads whenever it needs them, files, a watch, and connections of all kinds.
+#[test]
+fn the_sender_can_send() {
+    in_child("sandbox::tests::the_sender_can_send", || {
+        let home = tempfile::tempdir().unwrap();
+        let listening = UnixListener::bind(home.path().join("s")).unwrap();
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        harden::apply(None).unwrap();
+        let reached = finish(Calls::Sender, Landlock::Missing("not here".into())).unwrap();
+        assert_eq!(reached.seccomp, Seccomp::Enforced(Calls::Sender));
+        use_files(home.path());
+        assert_eq!(std::thread::spawn(|| 1).join().unwrap(), 1);
+        let address = server.local_addr().unwrap();
+        let path = home.path().join("s");
+        runtime.block_on(async move {
+            let read = tokio::task::spawn_blocking(|| fs::read("/proc/self/stat")).await.unwrap();
+            assert!(!read.unwrap().is_empty());
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let asker = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            asker.connect(address).await.unwrap();
+            tokio::net::UnixStream::connect(path).await.unwrap();
+        });
+        drop(listening);
+        std::mem::forget(home);
+    });
+}
+
 /// The same through the library functions that an attacker or a mistake would use.
 #[test]
 fn ordinary_code_is_killed_too() {
