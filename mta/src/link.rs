@@ -59,6 +59,21 @@ impl Orders {
     }
 }
 
+/// Waits for the first [`ToChild::Load`], before there is a runtime: a child confines itself to what stands in it, and
+/// that before any thread exists. [`Link::open`] comes after it.
+///
+/// # Errors
+/// The parent is gone, or says something else first.
+pub fn first(channel: &OwnedFd) -> io::Result<Material> {
+    let mut buffer = vec![0; MAX_MESSAGE];
+    let (length, mut descriptors) = channel::receive_with_fds(channel, &mut buffer, 1)?;
+    let packet = buffer.get(..length).unwrap_or_default();
+    match postcard::from_bytes(packet).map_err(io::Error::other)? {
+        ToChild::Load { length } => material(first_of(&mut descriptors)?, length),
+        _ => Err(io::Error::other("the parent said something else before what to work by")),
+    }
+}
+
 /// The child's end. A clone is the same end.
 #[derive(Clone, Debug)]
 pub struct Link(Arc<Shared>);
@@ -200,7 +215,7 @@ fn take(
     }
     let order = match message {
         ToChild::Load { length } => {
-            let bytes = first(&mut descriptors).and_then(|fd| material(fd, length))?;
+            let bytes = first_of(&mut descriptors).and_then(|fd| material(fd, length))?;
             Order::Load(Box::new(bytes))
         }
         ToChild::Listen(listeners) => {
@@ -213,13 +228,13 @@ fn take(
             Order::Listen(listen.collect::<io::Result<_>>()?)
         }
         ToChild::Control => {
-            let fd = first(&mut descriptors)?;
+            let fd = first_of(&mut descriptors)?;
             descriptors::set_nonblocking(&fd)?;
             Order::Control(UnixListener::from_std(StdUnixListener::from(fd))?)
         }
         ToChild::Connection { number, reached } => {
             let connection = match reached {
-                Reached::Yes => first(&mut descriptors).and_then(stream),
+                Reached::Yes => first_of(&mut descriptors).and_then(stream),
                 Reached::No(why) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, why)),
             };
             // Whoever gave up meanwhile has no entry; the connection is closed then.
@@ -234,7 +249,7 @@ fn take(
     Ok(Some(order))
 }
 
-fn first(descriptors: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+fn first_of(descriptors: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
     descriptors.pop().ok_or_else(|| io::Error::other("a descriptor is missing"))
 }
 

@@ -23,12 +23,15 @@ async fn heard(parent: &OwnedFd) -> FromChild {
 #[tokio::test]
 async fn orders_come_with_what_belongs_to_them() {
     let (parent, child) = pair(Kind::Packets).unwrap();
-    let (_link, mut orders) = Link::open(child).unwrap();
     let material = Material {
         config: "hostname = \"a\"".into(),
         files: [("/a".into(), vec![1, 2, 3])].into(),
     };
     let bytes = postcard::to_allocvec(&material).unwrap();
+    let memory = sealed::seal(&bytes).unwrap();
+    tell(&parent, &ToChild::Load { length: bytes.len() as u64 }, &[memory.as_fd()]);
+    assert_eq!(first(&child).unwrap().config, material.config);
+    let (_link, mut orders) = Link::open(child).unwrap();
     let memory = sealed::seal(&bytes).unwrap();
     tell(&parent, &ToChild::Load { length: bytes.len() as u64 }, &[memory.as_fd()]);
     let Some(Order::Load(loaded)) = orders.next().await else { panic!("no material") };
