@@ -3,8 +3,17 @@
 //! A handshake never fails for a certificate: its verdict is a fact ([`Facts`]), and what follows from it is the policy's
 //! to say. Runs in the receiver (server) and in the sender (client), from material that the parent handed over.
 
+mod certificate;
+mod certificates;
 pub mod client;
+mod extensions;
+mod name;
+mod reason;
+mod rsa;
 pub mod server;
+mod signature;
+mod suites;
+mod trust;
 
 use std::fmt;
 
