@@ -3,5 +3,7 @@
 //! Runs in the sender. Names come from strangers' mail, and servers are strangers too: nothing that they say is believed
 //! beyond the recipients it is about. What isn't known to be delivered is tried again.
 
+pub mod report;
 pub mod route;
+pub mod schedule;
 pub mod transport;

@@ -139,9 +139,9 @@ fn the_sender_is_killed_for_what_it_must_not() {
     #[cfg(target_arch = "x86_64")]
     wants_killed(Calls::Sender, &[("fork", libc::SYS_fork), ("vfork", libc::SYS_vfork)]);
     let attempts: [(&str, fn()); 4] = [
-        ("a raw socket", || drop(open_socket(libc::AF_INET, libc::SOCK_RAW))),
-        ("a packet socket", || drop(open_socket(libc::AF_PACKET, libc::SOCK_DGRAM))),
-        ("netlink", || drop(open_socket(libc::AF_NETLINK, libc::SOCK_DGRAM))),
+        ("a raw socket", || open_socket(libc::AF_INET, libc::SOCK_RAW)),
+        ("a packet socket", || open_socket(libc::AF_PACKET, libc::SOCK_DGRAM)),
+        ("netlink", || open_socket(libc::AF_NETLINK, libc::SOCK_DGRAM)),
         ("a program", || drop(std::process::Command::new("true").spawn())),
     ];
     for (what, attempt) in attempts {
@@ -154,9 +154,9 @@ fn the_sender_is_killed_for_what_it_must_not() {
     }
 }
 
-fn open_socket(family: libc::c_int, kind: libc::c_int) -> libc::c_int {
+fn open_socket(family: libc::c_int, kind: libc::c_int) {
     // SAFETY: numbers only; the descriptor that may come of it is left to the end of the process.
-    unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) }
+    unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) };
 }
 
 /// What the sender does: threads whenever it needs them, files, a watch, and connections of all kinds.
