@@ -10,3 +10,4 @@ pub mod envelope;
 pub mod id;
 pub mod incoming;
 pub mod queue;
+pub mod state;
