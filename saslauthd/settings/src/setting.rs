@@ -242,6 +242,10 @@ macro_rules! choices {
             fn show(&self) -> Option<String> {
                 Some(format!("\"{}\"", self.word()))
             }
+
+            fn example() -> &'static str {
+                [$( concat!("\"", $word, "\"") ),*].first().copied().unwrap_or_default()
+            }
         }
     };
 }
