@@ -3,9 +3,23 @@
 //! Read by the parent from `/etc/mta.toml`, and by its children from the text that the parent hands over. No file that is
 //! named here is opened by a child: the parent hands over what is in them ([`crate::control::Material`]).
 
+pub mod files;
+pub mod manual;
+mod reading;
+pub mod sections;
+pub mod values;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use settings::complaint::Report;
+use settings::values::Account;
+
+use crate::control::Level;
+
+/// Where the configuration is when nobody says.
+pub const DEFAULT: &str = "/etc/mta.toml";
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +44,45 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where mail for certain domains goes, the first that fits counting.
     pub routes: Vec<Route>,
+    /// What concerns the parent alone.
+    pub operation: Operation,
+}
+
+impl Config {
+    /// Reads a configuration's text. Opens nothing.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Report> {
+        Self::parse_as(DEFAULT, text)
+    }
+
+    /// The same, with the name of the file for messages.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse_as(path: &str, text: &str) -> Result<Self, Report> {
+        reading::parse(path, text)
+    }
+}
+
+/// What concerns the parent alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The directory of pid file and control socket.
+    pub run_dir: PathBuf,
+    /// The control socket.
+    pub control: PathBuf,
+    /// The group whose members may ask there, besides root.
+    pub operators: Option<Account>,
+    /// Who hears clients.
+    pub receiver_user: String,
+    /// Who speaks to other servers.
+    pub sender_user: String,
+    /// Where the log goes.
+    pub log_to: sections::LogTo,
+    /// The least important that is logged.
+    pub log_level: Level,
 }
 
 /// The sockets of the daemon.
@@ -74,6 +127,26 @@ pub enum Role {
     Relay,
 }
 
+impl Role {
+    /// Its usual port.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Submission => 587,
+            Self::Submissions => 465,
+            Self::Relay => 25,
+        }
+    }
+
+    /// The word for it in the configuration and in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+            Self::Relay => "relay",
+        }
+    }
+}
+
 /// Keys and authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -87,6 +160,8 @@ pub struct Tls {
     pub revoked: Vec<PathBuf>,
     /// The certificate that we show to servers, when they ask.
     pub client_certificate: Option<KeyPair>,
+    /// Those that the access map may choose by `CertFile` of `TLS_Clt_features:`.
+    pub feature_certificates: Vec<KeyPair>,
     /// Whether clients are asked for a certificate.
     pub ask: AskForCertificate,
 }
@@ -251,3 +326,6 @@ pub struct Credentials {
     /// The file that holds the password, on its first line.
     pub password: PathBuf,
 }
+
+#[cfg(test)]
+mod tests;
