@@ -5,20 +5,64 @@
 //! An [`Attempt`] can only be made of what a TLS handshake ended in, so that nobody logs in without TLS.
 
 mod attempt;
+mod exchange;
+mod mux;
+mod talk;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use protocol::auth::Id;
+use protocol::mechanism::MechanismSet;
 use protocol::{Name, Senders};
 use smtp::address::{Address, Sender};
 use smtp::sasl::{Mechanism, Message};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
 
 pub use attempt::Attempt;
+pub use exchange::Exchange;
 
+use self::exchange::Context;
+use self::talk::{Offered, Order, Talk};
 use crate::daemon::Connector;
+use crate::daemon::held::hold;
+
+/// Most sessions that wait for an answer at a time; the next hears that nobody knows.
+const MOST_WAITING: usize = 1024;
 
 /// Who checks logins. Cheap to clone; the connection ends with the last clone.
 #[derive(Clone)]
-pub struct Logins {}
+pub struct Logins(Arc<Inner>);
+
+struct Inner {
+    kind: Kind,
+    /// How long an answer may take.
+    deadline: Duration,
+    places: Semaphore,
+    /// The last number of an exchange.
+    last: AtomicU32,
+}
+
+enum Kind {
+    /// Over one connection.
+    Held { orders: mpsc::UnboundedSender<Order>, offered: watch::Receiver<Offered> },
+    /// Over one for each.
+    Mux(Connector),
+}
+
+impl Inner {
+    /// A number that no exchange had, in four billion.
+    fn next(&self) -> Id {
+        loop {
+            let next = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if let Some(id) = Id::new(next) {
+                return id;
+            }
+        }
+    }
+}
 
 /// Which protocol is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +87,6 @@ pub enum Step {
     /// Nobody knows: 454 4.7.0.
     Unavailable,
 }
-
-/// A login under way. Dropping it ends it at the daemon too.
-pub struct Exchange {}
 
 /// A success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,29 +118,68 @@ impl Login {
 
 impl Logins {
     /// Begins to hold a connection, inside a runtime. Each answer may take `deadline`.
-    pub fn new(_connector: Connector, _language: Language, _deadline: Duration) -> Self {
-        Self {}
+    pub fn new(connector: Connector, language: Language, deadline: Duration) -> Self {
+        let kind = match language {
+            Language::Mux => Kind::Mux(connector),
+            Language::Auth => {
+                let (orders, taken) = mpsc::unbounded_channel();
+                let (offers, offered) = watch::channel(Offered::Lately(MechanismSet::default()));
+                let talk = Talk::new(deadline, offers);
+                tokio::spawn(hold(connector, talk, taken, deadline));
+                Kind::Held { orders, offered }
+            }
+        };
+        let places = Semaphore::new(MOST_WAITING);
+        Self(Arc::new(Inner { kind, deadline, places, last: AtomicU32::new(0) }))
     }
 
-    /// What this session may be offered, best left as it is; empty while the daemon is away.
-    pub fn mechanisms(&self, _session: &Attempt) -> Vec<Mechanism> {
-        Vec::new()
+    /// What this session may be offered, best left in this order; empty while the daemon is away.
+    pub fn mechanisms(&self, session: &Attempt) -> Vec<Mechanism> {
+        let offered = match &self.0.kind {
+            Kind::Mux(_) => Offered::Now(mux::MECHANISMS.into_iter().collect()),
+            Kind::Held { offered, .. } => *offered.borrow(),
+        };
+        let (Offered::Now(set) | Offered::Lately(set)) = offered else { return Vec::new() };
+        set.iter()
+            .filter(|mechanism| session.permits(*mechanism))
+            .filter_map(|mechanism| Mechanism::new(mechanism.as_str()))
+            .collect()
     }
 
     /// Begins a login. `initial` is the initial response, which may be empty.
     pub async fn begin(
         &self,
-        _session: &Attempt,
-        _mechanism: Mechanism,
-        _initial: Option<Message>,
+        session: &Attempt,
+        mechanism: Mechanism,
+        initial: Option<Message>,
     ) -> Step {
-        Step::Unavailable
+        let known = protocol::mechanism::Mechanism::from_name(mechanism.as_str().as_bytes());
+        let set = match self.offer().await {
+            Some(set) => set,
+            None => return Step::Unavailable,
+        };
+        let permitted = |known: &protocol::mechanism::Mechanism| {
+            set.contains(*known) && session.permits(*known)
+        };
+        let Some(known) = known.filter(permitted) else { return Step::NotOffered };
+        let (inner, session) = (Arc::clone(&self.0), session.clone());
+        Context { inner, session, mechanism, known }.begin(initial).await
+    }
+
+    /// What is offered, if need be after a moment; `None` while the daemon is away.
+    async fn offer(&self) -> Option<MechanismSet> {
+        let Kind::Held { offered, .. } = &self.0.kind else {
+            return Some(mux::MECHANISMS.into_iter().collect());
+        };
+        let mut offered = offered.clone();
+        let known = offered.wait_for(|offered| !matches!(offered, Offered::Lately(_)));
+        match timeout(self.0.deadline, known).await.map(|offered| offered.map(|it| *it)) {
+            Ok(Ok(Offered::Now(set))) => Some(set),
+            _ => None,
+        }
     }
 }
 
-impl Exchange {
-    /// What the client says to the challenge.
-    pub async fn answer(self, _message: Message) -> Step {
-        Step::Unavailable
-    }
-}
+#[cfg(test)]
+#[path = "auth/tests.rs"]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Runs in the receiver and in the sender.
 
+pub(crate) mod held;
+
 use std::io;
 use std::path::PathBuf;
 

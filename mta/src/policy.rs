@@ -4,18 +4,34 @@
 //! failure, and never a yes.
 
 mod question;
+mod talk;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use smtp::reply::Reply;
+use protocol::policy::{Action, Response};
+use smtp::reply::{Class, Code, Reply};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 pub use question::{About, Question, Resolved};
 
+use self::talk::{Order, Talk};
 use crate::daemon::Connector;
+use crate::daemon::held::hold;
+
+/// Most questions that wait for an answer at a time; to the next one nobody knows the answer.
+const MOST_WAITING: usize = 1024;
 
 /// Whom decisions are asked of. Cheap to clone; the connection ends with the last clone.
 #[derive(Clone)]
-pub struct Policy {}
+pub struct Policy(Arc<Inner>);
+
+struct Inner {
+    orders: mpsc::UnboundedSender<Order>,
+    deadline: Duration,
+    places: Semaphore,
+}
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +56,78 @@ pub type Value = Option<String>;
 
 impl Policy {
     /// Begins to hold a connection, inside a runtime. Each answer may take `deadline`.
-    pub fn new(_connector: Connector, _deadline: Duration) -> Self {
-        Self {}
+    pub fn new(connector: Connector, deadline: Duration) -> Self {
+        let (orders, taken) = mpsc::unbounded_channel();
+        tokio::spawn(hold(connector, Talk::new(deadline), taken, deadline));
+        Self(Arc::new(Inner { orders, deadline, places: Semaphore::new(MOST_WAITING) }))
     }
 
     /// Asks for a decision.
-    pub async fn ask(&self, _question: &Question) -> Answer {
-        Answer::Unavailable
+    pub async fn ask(&self, question: &Question) -> Answer {
+        match self.respond(question).await {
+            Some(response) => Answer::read(response.action),
+            None => Answer::Unavailable,
+        }
     }
 
     /// Asks for features or options (`srv_features`, `tls_clt_features`, …).
-    pub async fn value(&self, _question: &Question) -> Value {
-        None
+    pub async fn value(&self, question: &Question) -> Value {
+        match self.respond(question).await {
+            Some(Response { action: Action::Dunno, value: Some(value) }) => Some(value),
+            // It has none to say, a refusal among them: the map can't be asked.
+            _ => None,
+        }
+    }
+
+    async fn respond(&self, question: &Question) -> Option<Response> {
+        let request = question.request()?.clone();
+        let _place = self.0.places.try_acquire().ok()?;
+        let (reply, said) = oneshot::channel();
+        self.0.orders.send(Order { request, reply }).ok()?;
+        timeout(self.0.deadline, said).await.ok()?.ok()
     }
 }
+
+impl Answer {
+    fn read(action: Action) -> Self {
+        match action {
+            Action::Ok => Self::Permitted,
+            Action::Dunno => Self::Undecided,
+            Action::Discard => Self::Discard,
+            Action::Reply(line) => refusal(line.as_str()).map_or(Self::Unavailable, Self::Refused),
+            Action::Other(word) => match word.split_whitespace().next() {
+                Some(hold) if hold.eq_ignore_ascii_case("HOLD") => Self::Hold,
+                // Whatever it is, it isn't ours.
+                _ => Self::Unavailable,
+            },
+        }
+    }
+}
+
+/// `550 5.7.1 text`, or without the second word.
+fn refusal(line: &str) -> Option<Reply> {
+    let (code, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let code = Code::new(code.parse().ok()?)
+        .filter(|code| matches!(code.class(), Class::Temporary | Class::Permanent))?;
+    let (status, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let Some((subject, detail)) = enhanced(status) else {
+        let text = if rest.is_empty() { "Access denied" } else { rest };
+        return Some(Reply::new(code, 7, 1, text.to_owned()));
+    };
+    Some(Reply::new(code, subject, detail, text.to_owned()))
+}
+
+/// Subject and detail of `5.7.1`, whose class is the code's in any case.
+fn enhanced(status: &str) -> Option<(u16, u16)> {
+    let mut numbers = status.split('.').map(|number| number.parse::<u16>().ok());
+    match (numbers.next()?, numbers.next()?, numbers.next()?, numbers.next()) {
+        (Some(4 | 5), Some(subject @ ..=999), Some(detail @ ..=999), None) => {
+            Some((subject, detail))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "policy/tests.rs"]
+mod tests;

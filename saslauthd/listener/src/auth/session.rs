@@ -290,7 +290,8 @@ impl Session {
         match answer {
             Answer::Accept if named => {
                 self.live.remove(&id);
-                if (ServerLine::Accepted { id, user, last_words }).encode(out).is_err() {
+                let senders = protocol::Senders::Own;
+                if (ServerLine::Accepted { id, user, last_words, senders }).encode(out).is_err() {
                     self.unavailable(id, now, out);
                 }
             }

@@ -5,9 +5,9 @@
 //! without `=`; Postfix shows `reason=` to the attacker. Reading is lenient, as toward a real Dovecot of any version.
 
 use super::{Id, MAX_REPLY, Message, Version, base64};
-use crate::Name;
 use crate::lines::{fields, id, number, push, unescape};
 use crate::mechanism::Mechanism;
+use crate::{Name, Senders};
 
 /// The reason of every refusal: it may be shown to whoever guesses, so it never depends on the account.
 pub const NEUTRAL: &[u8] = b"authentication failed";
@@ -45,6 +45,8 @@ pub enum ServerLine {
         user: Option<Name>,
         /// The mechanism's last words.
         last_words: Option<Message>,
+        /// As whom they may send: `senders=`, a field of ours, which other clients leave alone.
+        senders: Senders,
     },
     /// It is not, or nobody knows.
     Refused(Refusal),
@@ -141,8 +143,12 @@ impl ServerLine {
             Self::Challenge { id, message, binding } => {
                 challenge(*id, message, binding.as_ref(), &mut line)?;
             }
-            Self::Accepted { id, user, last_words } => {
-                accepted(*id, user.as_ref(), last_words.as_ref(), &mut line)?;
+            Self::Accepted { id, user, last_words, senders } => {
+                accepted(*id, user.as_ref(), senders, &mut line)?;
+                if let Some(words) = last_words {
+                    push(&mut line, b"resp=", b"");
+                    encode(words, &mut line)?;
+                }
             }
             Self::Refused(refusal) => refusal.encode(&mut line),
             Self::Cancelled(id) => line.extend_from_slice(format!("CANCELLED\t{id}").as_bytes()),
@@ -205,15 +211,14 @@ fn challenge(
 fn accepted(
     id: Id,
     user: Option<&Name>,
-    last_words: Option<&Message>,
+    senders: &Senders,
     line: &mut Message,
 ) -> Result<(), Unspeakable> {
     let user = user.filter(|user| is_speakable(user)).ok_or(Unspeakable)?;
     line.extend_from_slice(format!("OK\t{id}").as_bytes());
     push(line, b"user=", user.as_bytes());
-    if let Some(words) = last_words {
-        push(line, b"resp=", b"");
-        encode(words, line)?;
+    if let Some(text) = senders.text() {
+        push(line, b"senders=", text.as_bytes());
     }
     Ok(())
 }
@@ -242,16 +247,21 @@ fn read_challenge<'a>(mut parts: impl Iterator<Item = &'a [u8]>) -> Option<Serve
 
 fn read_accepted<'a>(mut parts: impl Iterator<Item = &'a [u8]>) -> Option<ServerLine> {
     let id = id(parts.next()?)?;
-    let (mut user, mut last_words) = (None, None);
+    let (mut user, mut last_words, mut senders) = (None, None, Senders::Own);
     for field in parts {
         if let Some(name) = field.strip_prefix(b"user=") {
             user = Some(Name::new(&unescape(name)).ok().filter(|name| !name.is_empty())?);
         } else if let Some(text) = field.strip_prefix(b"resp=") {
             last_words =
                 Some(if text == b"=" { Message::default() } else { base64::decode(text)? });
+        } else if let Some(text) = field.strip_prefix(b"senders=") {
+            let text = unescape(text);
+            let read = std::str::from_utf8(&text).ok().and_then(|text| Senders::parse(text).ok());
+            // Somebody meant to narrow it.
+            senders = read.unwrap_or(Senders::Listed(Vec::new()));
         }
     }
-    Some(ServerLine::Accepted { id, user, last_words })
+    Some(ServerLine::Accepted { id, user, last_words, senders })
 }
 
 impl Refusal {

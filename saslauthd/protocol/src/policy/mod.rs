@@ -14,7 +14,7 @@ pub mod client;
 mod reply;
 
 pub use attribute::Attribute;
-pub use reply::{Action, NoAction, Reply, decode_reply};
+pub use reply::{Action, MAX_VALUE, NoAction, Reply, Response, decode_reply};
 
 /// Longest request, in bytes with the empty line; one of Postfix's has about a thousand.
 pub const MAX_REQUEST: usize = 64 * 1024;

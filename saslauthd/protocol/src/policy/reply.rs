@@ -7,6 +7,8 @@ use std::fmt;
 
 /// Longest text of a refusal, in bytes (RFC 5321 §4.5.3.1.5: a reply line has 512 with its code).
 const MAX_TEXT: usize = 480;
+/// Longest value that travels beside an action, in bytes.
+pub const MAX_VALUE: usize = 2048;
 /// Longest reply that is read, in bytes.
 pub(super) const MAX_REPLY: usize = 4096;
 
@@ -85,17 +87,59 @@ impl Action {
     }
 }
 
+/// An action, and what was asked for besides: a line `value=…` of ours, which Postfix leaves alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// What to do.
+    pub action: Action,
+    /// Features or options, where the question was about them; empty when there are none.
+    pub value: Option<String>,
+}
+
+impl From<Action> for Response {
+    fn from(action: Action) -> Self {
+        Self { action, value: None }
+    }
+}
+
+impl Response {
+    /// The reply on the wire. A value that can't travel makes it a temporary failure: half of it would mean something
+    /// else.
+    pub fn encode(&self) -> Vec<u8> {
+        match &self.value {
+            None => self.action.encode(),
+            Some(value) if value.len() > MAX_VALUE || value.contains(char::is_control) => {
+                Action::Reply(Reply::new(451, "4.3.0", "The answer is too long")).encode()
+            }
+            Some(value) => format!("action={}\nvalue={value}\n\n", self.action).into_bytes(),
+        }
+    }
+
+    /// Reads the reply that these bytes begin with, and says how many it has; `None` while some is missing.
+    ///
+    /// # Errors
+    /// As of [`decode_reply`]; also for a value that is there twice, or longer than [`MAX_VALUE`].
+    pub fn decode(received: &[u8]) -> Result<Option<(Self, usize)>, NoAction> {
+        let Some(end) = received.windows(2).position(|two| two == b"\n\n") else {
+            return if received.len() < MAX_REPLY { Ok(None) } else { Err(NoAction) };
+        };
+        let text = String::from_utf8_lossy(received.get(..end).unwrap_or_default());
+        let action = text.lines().find_map(|line| line.strip_prefix("action=")).ok_or(NoAction)?;
+        let mut values = text.lines().filter_map(|line| line.strip_prefix("value="));
+        let value = values.next().map(str::to_owned);
+        if values.next().is_some() || value.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
+            return Err(NoAction);
+        }
+        Ok(Some((Self { action: Action::parse(action.trim()), value }, end + 2)))
+    }
+}
+
 /// Reads a reply; `None` while some is missing. Attributes other than `action` are ignored, as Postfix does.
 ///
 /// # Errors
 /// The reply is over 4096 bytes or names no action.
 pub fn decode_reply(received: &[u8]) -> Result<Option<Action>, NoAction> {
-    let Some(end) = received.windows(2).position(|two| two == b"\n\n") else {
-        return if received.len() < MAX_REPLY { Ok(None) } else { Err(NoAction) };
-    };
-    let text = String::from_utf8_lossy(received.get(..end).unwrap_or_default());
-    let action = text.lines().find_map(|line| line.strip_prefix("action="));
-    action.map(|action| Some(Action::parse(action.trim()))).ok_or(NoAction)
+    Response::decode(received).map(|read| read.map(|(response, _)| response.action))
 }
 
 /// What came is no reply to a policy request.

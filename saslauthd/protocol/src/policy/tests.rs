@@ -154,6 +154,25 @@ fn replies_are_read_as_postfix_reads_them() {
 }
 
 #[test]
+fn a_value_travels_beside_the_action_or_not_at_all() {
+    let said = |value: &str| Response { action: Action::Dunno, value: Some(value.to_owned()) };
+    for value in ["", "S V", "CRLFile=/x;CipherList=HIGH"] {
+        let bytes = said(value).encode();
+        assert_eq!(bytes, format!("action=DUNNO\nvalue={value}\n\n").as_bytes());
+        let two = [&bytes[..], b"action=OK\n\n"].concat();
+        assert_eq!(Response::decode(&two), Ok(Some((said(value), bytes.len()))));
+        assert_eq!(decode_reply(&bytes), Ok(Some(Action::Dunno)));
+    }
+    for value in ["a\nb".to_owned(), "a\n\naction=OK".to_owned(), "x".repeat(MAX_VALUE + 1)] {
+        let bytes = said(&value).encode();
+        assert!(bytes.starts_with(b"action=451 4.3.0 "), "{value}");
+        assert!(bytes.ends_with(b"\n\n"));
+    }
+    assert!(Response::decode(b"action=DUNNO\nvalue=a\nvalue=b\n\n").is_err());
+    assert!(Response::decode(b"value=a\n\n").is_err());
+}
+
+#[test]
 fn the_client_asks_twice_on_one_connection_and_gives_up_on_silence() {
     let directory = std::env::temp_dir().join(format!("policy-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

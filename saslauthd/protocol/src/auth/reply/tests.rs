@@ -20,7 +20,29 @@ fn written(line: &ServerLine) -> String {
 
 fn accepted(user: &[u8], last_words: Option<&[u8]>) -> ServerLine {
     let last_words = last_words.map(|words| Message::new(words.to_vec()));
-    ServerLine::Accepted { id: id(7), user: Name::new(user).ok(), last_words }
+    let senders = Senders::Own;
+    ServerLine::Accepted { id: id(7), user: Name::new(user).ok(), last_words, senders }
+}
+
+fn sending_as(list: &str) -> ServerLine {
+    let senders = Senders::parse(list).unwrap();
+    ServerLine::Accepted { id: id(7), user: Some(name(b"a")), last_words: None, senders }
+}
+
+#[test]
+fn a_list_of_senders_that_cannot_be_read_permits_nobody() {
+    for (line, expected) in [
+        (&b"OK\t1\tuser=a"[..], Senders::Own),
+        (b"OK\t1\tuser=a\tsenders=*", Senders::Any),
+        (b"OK\t1\tuser=a\tsenders=* b@c", Senders::Listed(Vec::new())),
+        (b"OK\t1\tuser=a\tsenders=\xff@c", Senders::Listed(Vec::new())),
+        (b"OK\t1\tuser=a\tsenders=b", Senders::Listed(Vec::new())),
+    ] {
+        let Some(ServerLine::Accepted { senders, .. }) = ServerLine::decode(line) else {
+            panic!("{line:?}")
+        };
+        assert_eq!(senders, expected);
+    }
 }
 
 #[test]
@@ -42,6 +64,9 @@ fn every_line_is_in_the_narrow_grammar() {
         (challenge(b"", None), "CONT\t7\t\n"),
         (challenge(b"x", Some(b"tls-exporter")), "CONT\t7\teA==\tchannel_binding=tls-exporter\n"),
         (accepted(b"alice@example.org", None), "OK\t7\tuser=alice@example.org\n"),
+        (sending_as("*"), "OK\t7\tuser=a\tsenders=*\n"),
+        (sending_as(" b@c  @d "), "OK\t7\tuser=a\tsenders=b@c @d\n"),
+        (sending_as(""), "OK\t7\tuser=a\tsenders=\n"),
         (accepted(b"al ice", Some(b"v=x")), "OK\t7\tuser=al ice\tresp=dj14\n"),
         (
             ServerLine::Refused(Refusal::neutral(id(7), Code::Refused)),
@@ -65,7 +90,8 @@ fn users_that_no_client_reads_rightly_are_not_named() {
     for user in [&b""[..], b"a\tb", b"a\x01b", b"a\x7f", b"\x1b[2J", "a\u{85}b".as_bytes()] {
         assert_eq!(accepted(user, None).encode(&mut Message::default()), Err(Unspeakable));
     }
-    let nobody = ServerLine::Accepted { id: id(1), user: None, last_words: None };
+    let nobody =
+        ServerLine::Accepted { id: id(1), user: None, last_words: None, senders: Senders::Own };
     assert_eq!(nobody.encode(&mut Message::default()), Err(Unspeakable));
     let long = accepted(b"alice", Some(&[b'x'; 4000]));
     assert_eq!(long.encode(&mut Message::default()), Err(Unspeakable));
