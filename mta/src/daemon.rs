@@ -9,11 +9,14 @@ use std::path::PathBuf;
 
 use tokio::net::UnixStream;
 
-use crate::control::Level;
+use crate::control::{Level, Socket};
+use crate::link::Link;
 
 /// Who connects.
 #[derive(Clone, Debug)]
 pub enum Connector {
+    /// The parent does, which knows the path.
+    Link(Link, Socket),
     /// We do, to this socket.
     Path(PathBuf),
 }
@@ -25,13 +28,15 @@ impl Connector {
     /// The daemon isn't there, or we may not ask it.
     pub(crate) async fn connect(&self) -> io::Result<UnixStream> {
         match self {
+            Self::Link(link, socket) => link.connect(*socket).await,
             Self::Path(path) => UnixStream::connect(path).await,
         }
     }
 
     /// A line for the log, where there is one.
-    pub(crate) fn log(&self, _level: Level, _text: String) {
+    pub(crate) fn log(&self, level: Level, text: String) {
         match self {
+            Self::Link(link, _) => link.log(level, text),
             Self::Path(_) => {}
         }
     }
