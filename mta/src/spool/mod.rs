@@ -10,4 +10,11 @@ pub mod envelope;
 pub mod id;
 pub mod incoming;
 pub mod queue;
+pub mod record;
 pub mod state;
+
+mod disk;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tape;
