@@ -5,6 +5,8 @@
 //!
 //! `bench auth [SECONDS]` does only what is beside Debian's Dovecot.
 //!
+//! `bench mail [SECONDS]` does only what is beside Debian's Postfix.
+//!
 //! `bench load SOCKET USER PASSWORD CLIENTS SECONDS` puts a load of one right login on any mux socket, for a profiler.
 
 // What is outside the product may end loudly.
@@ -16,6 +18,7 @@ mod auth_rows;
 mod dovecot;
 mod flood;
 mod load;
+mod mail;
 mod memory;
 mod rows;
 mod scram;
@@ -31,10 +34,14 @@ fn main() {
         let measured = Duration::from_secs_f64(seconds.parse().expect("SECONDS is a number"));
         return rows::one(socket.as_ref(), user, password, clients, measured);
     }
+    let only_mail = arguments.first().is_some_and(|word| word == "mail");
     let only_auth = arguments.first().is_some_and(|word| word == "auth");
     let seconds = arguments.last().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let measured = Duration::from_secs_f64(seconds);
     println!("each figure: {seconds} s after 0.5 s of warm-up\n");
+    if only_mail {
+        return mail::beside_postfix(measured);
+    }
     auth_rows::beside_dovecot(measured);
     if only_auth {
         return;
@@ -45,4 +52,5 @@ fn main() {
     rows::crypt_alone(measured);
     flood::flood(measured);
     flood::idle(measured);
+    mail::beside_postfix(measured);
 }
