@@ -21,6 +21,8 @@ pub const LINES: usize = 100;
 pub struct Code(u16);
 
 impl Code {
+    /// Help for whoever reads it.
+    pub const HELP: Self = Self(214);
     /// The service is ready; STARTTLS may go on.
     pub const READY: Self = Self(220);
     /// Closing, as asked.

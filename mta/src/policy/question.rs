@@ -30,6 +30,8 @@ pub enum About {
     Vrfy,
     /// May it ask EXPN (`check_expn`).
     Expn,
+    /// Does its certificate let it relay (`relay`): [`super::Answer::Permitted`] if it does.
+    Certificate,
     /// Is the `AUTH=` of MAIL believed (`trust_auth`): [`super::Answer::Permitted`] if it is.
     TrustAuth,
     /// The letters of what a client is offered (`srv_features`).
@@ -161,6 +163,7 @@ impl Question {
             About::Recipient => (Attribute::ProtocolState, "RCPT"),
             About::Vrfy => (Attribute::ProtocolState, "VRFY"),
             About::Expn => (Attribute::ProtocolState, "EXPN"),
+            About::Certificate => (Attribute::Ruleset, "relay"),
             About::TrustAuth => (Attribute::Ruleset, "trust_auth"),
             About::SrvFeatures => (Attribute::Ruleset, "srv_features"),
             About::TlsSrvFeatures => (Attribute::Ruleset, "tls_srv_features"),

@@ -27,6 +27,8 @@ pub enum Calls {
     /// The process that speaks to other servers: files, threads that it starts as it needs them, and sockets of
     /// the internet and of this host that it connects itself. It listens nowhere.
     Sender,
+    /// The process that hears strangers' mail: accepted sockets, files that it makes and never reads again, and threads.
+    Receiver,
 }
 
 /// How far seccomp holds.
@@ -44,6 +46,7 @@ impl fmt::Display for Calls {
             Self::Listener => "listener",
             Self::Checker => "checker",
             Self::Sender => "sender",
+            Self::Receiver => "receiver",
         })
     }
 }
@@ -164,6 +167,16 @@ const FILES_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FILES_OLD: &[c_long] = &[];
 
+/// A thread's start and end, and what a disk has left; what needs a look at its arguments is in
+/// [`arguments_of_receiver`].
+const RECEIVER: &[c_long] = &[
+    libc::SYS_set_tid_address,
+    libc::SYS_statfs,
+    libc::SYS_pwritev2,
+    // Answered with ENOSYS, so that the C library uses clone, whose flags can be looked at.
+    libc::SYS_clone3,
+];
+
 /// Connecting, a port for questions to the DNS, a watch over a directory, and a thread's start and end; what needs a
 /// look at its arguments is in [`arguments_of_sender`].
 const SENDER: &[c_long] = &[
@@ -201,6 +214,7 @@ impl Calls {
             Self::Listener => [LISTENER, &[], &[], &[]],
             Self::Checker => [FILES, FILES_OLD, &[], &[]],
             Self::Sender => [FILES, FILES_OLD, SENDER, SENDER_OLD],
+            Self::Receiver => [FILES, FILES_OLD, RECEIVER, &[]],
         };
         COMMON.iter().chain(COMMON_OLD).chain(own.into_iter().flatten()).copied()
     }
@@ -213,7 +227,7 @@ pub fn restrict(calls: Calls) -> Result<Seccomp> {
     }
     let failed = |why: &dyn fmt::Display| Error::NotConfined(format!("seccomp: {why}"));
     let program = compile(calls).map_err(|e| failed(&e))?;
-    if calls == Calls::Sender {
+    if matches!(calls, Calls::Sender | Calls::Receiver) {
         let program = without_clone3().map_err(|e| failed(&e))?;
         seccompiler::apply_filter_all_threads(&program).map_err(|e| failed(&e))?;
     }
@@ -256,8 +270,10 @@ fn compile(calls: Calls) -> std::result::Result<BpfProgram, seccompiler::Backend
     // abort(3) signals itself; nobody else can be signalled.
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Eq, own)?]);
-    if calls == Calls::Sender {
-        rules.extend(arguments_of_sender()?);
+    match calls {
+        Calls::Sender => rules.extend(arguments_of_sender()?),
+        Calls::Receiver => rules.extend(arguments_of_receiver()?),
+        Calls::Listener | Calls::Checker => {}
     }
     let filter = SeccompFilter::new(
         rules,
@@ -268,11 +284,26 @@ fn compile(calls: Calls) -> std::result::Result<BpfProgram, seccompiler::Backend
     BpfProgram::try_from(filter)
 }
 
+/// Threads and no processes; and of all options of sockets TCP_NODELAY.
+fn arguments_of_receiver()
+-> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let (level, option) = (libc::IPPROTO_TCP.unsigned_abs(), libc::TCP_NODELAY.unsigned_abs());
+    let no_delay = SeccompRule::new(vec![
+        SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, level.into())?,
+        SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, option.into())?,
+    ])?;
+    Ok(BTreeMap::from([(libc::SYS_clone, vec![thread()?]), (libc::SYS_setsockopt, vec![no_delay])]))
+}
+
+/// A clone that makes a thread and no process.
+fn thread() -> std::result::Result<SeccompRule, seccompiler::BackendError> {
+    let thread = libc::CLONE_THREAD as u64;
+    argument(0, SeccompCmpOp::MaskedEq(thread), thread)
+}
+
 /// Threads and no processes; streams and datagrams of three families, no raw sockets.
 fn arguments_of_sender()
 -> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
-    let thread = libc::CLONE_THREAD as u64;
-    let clone = argument(0, SeccompCmpOp::MaskedEq(thread), thread)?;
     // Without SOCK_CLOEXEC and SOCK_NONBLOCK.
     const KIND: u64 = 0xf;
     let mut sockets = Vec::new();
@@ -291,7 +322,7 @@ fn arguments_of_sender()
             ])?);
         }
     }
-    Ok(BTreeMap::from([(libc::SYS_clone, vec![clone]), (libc::SYS_socket, sockets)]))
+    Ok(BTreeMap::from([(libc::SYS_clone, vec![thread()?]), (libc::SYS_socket, sockets)]))
 }
 
 fn argument(

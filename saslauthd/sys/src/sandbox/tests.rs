@@ -154,6 +154,60 @@ fn the_sender_is_killed_for_what_it_must_not() {
     }
 }
 
+#[test]
+fn the_receiver_is_killed_for_what_it_must_not() {
+    const NAME: &str = "sandbox::tests::the_receiver_is_killed_for_what_it_must_not";
+    if !am_child() {
+        return in_child(NAME, || {});
+    }
+    // A clone by number has all flags; what makes a process of it is below.
+    let forbidden: Vec<_> =
+        NEVER.iter().filter(|(name, _)| !["clone", "clone3"].contains(name)).copied().collect();
+    wants_killed(Calls::Receiver, &forbidden);
+    #[cfg(target_arch = "x86_64")]
+    wants_killed(Calls::Receiver, &[("fork", libc::SYS_fork), ("vfork", libc::SYS_vfork)]);
+    let attempts: [(&str, fn()); 3] = [
+        ("a program", || drop(std::process::Command::new("true").spawn())),
+        ("tcp", || drop(std::net::TcpStream::connect("127.0.0.1:1"))),
+        ("unix", || drop(UnixStream::connect("/run/x"))),
+    ];
+    for (what, attempt) in attempts {
+        let ended = alone(|| {
+            if confined(Calls::Receiver) {
+                attempt();
+            }
+        });
+        assert_eq!(ended, KILLED, "{what}");
+    }
+}
+
+/// What the receiver does: clients of a socket that it was handed, without delay; files; threads.
+#[test]
+fn the_receiver_can_receive() {
+    in_child("sandbox::tests::the_receiver_can_receive", || {
+        let home = tempfile::tempdir().unwrap();
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        fs::write(home.path().join("other file"), b"").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        harden::apply(None).unwrap();
+        let reached = finish(Calls::Receiver, Landlock::Missing("not here".into())).unwrap();
+        assert_eq!(reached.seccomp, Seccomp::Enforced(Calls::Receiver));
+        use_files(home.path());
+        assert_eq!(std::thread::spawn(|| 1).join().unwrap(), 1);
+        runtime.block_on(async move {
+            server.set_nonblocking(true).unwrap();
+            let server = tokio::net::TcpListener::from_std(server).unwrap();
+            let (stream, _) = server.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let read = tokio::task::spawn_blocking(|| fs::read("/proc/self/stat")).await.unwrap();
+            assert!(!read.unwrap().is_empty());
+        });
+        drop(client);
+        std::mem::forget(home);
+    });
+}
+
 fn open_socket(family: libc::c_int, kind: libc::c_int) {
     // SAFETY: numbers only; the descriptor that may come of it is left to the end of the process.
     unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) };

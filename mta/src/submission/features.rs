@@ -1,0 +1,78 @@
+//! What a client is offered: the letters of `Srv_Features:`, of whose words only the first counts.
+//!
+//! Runs in the receiver; a pure function of the map's text. Letters for what isn't done here mean nothing.
+
+/// What the access map changes for one client. Capital letters take away, small ones demand or give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Features {
+    /// `A`: not offered.
+    pub(super) auth: bool,
+    /// `S`: not offered.
+    pub(super) starttls: bool,
+    /// `V`: not asked for.
+    pub(super) certificate: bool,
+    /// `l`: nobody sends without.
+    pub(super) login_needed: bool,
+    /// `P`: not offered.
+    pub(super) pipelining: bool,
+    /// `D`: not offered.
+    pub(super) dsn: bool,
+    /// `X`: never answered.
+    pub(super) expn: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self {
+            auth: true,
+            starttls: true,
+            certificate: true,
+            login_needed: false,
+            pipelining: true,
+            dsn: true,
+            expn: true,
+        }
+    }
+}
+
+impl Features {
+    /// Reads an entry's words.
+    pub(super) fn read(words: &str) -> Self {
+        let mut features = Self::default();
+        for letter in words.split_ascii_whitespace().filter_map(|word| word.chars().next()) {
+            match letter {
+                'A' => features.auth = false,
+                'a' => features.auth = true,
+                'S' => features.starttls = false,
+                's' => features.starttls = true,
+                'V' => features.certificate = false,
+                'v' => features.certificate = true,
+                'L' => features.login_needed = false,
+                'l' => features.login_needed = true,
+                'P' => features.pipelining = false,
+                'p' => features.pipelining = true,
+                'D' => features.dsn = false,
+                'd' => features.dsn = true,
+                'X' => features.expn = false,
+                'x' => features.expn = true,
+                _ => {}
+            }
+        }
+        features
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_letter_of_each_word_counts_and_the_last_one_wins() {
+        assert_eq!(Features::read(""), Features::default());
+        assert_eq!(Features::read("Z c C"), Features::default());
+        let strict = Features::read("V S l A");
+        assert!(!strict.certificate && !strict.starttls && strict.login_needed && !strict.auth);
+        assert_eq!(Features::read("Vx"), Features { certificate: false, ..Features::default() });
+        assert_eq!(Features::read("V v"), Features::default());
+    }
+}
