@@ -3,7 +3,14 @@
 //! Runs in the sender. Names come from strangers' mail, and servers are strangers too: nothing that they say is believed
 //! beyond the recipients it is about. What isn't known to be delivered is tried again.
 
+mod attempt;
+pub mod connection;
+pub mod dialogue;
+pub mod maildir;
 pub mod report;
+pub mod resolve;
 pub mod route;
 pub mod schedule;
+pub mod text;
+pub mod transfer;
 pub mod transport;

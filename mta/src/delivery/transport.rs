@@ -4,17 +4,23 @@
 //! this process. Every attempt ends, and gives each recipient one outcome: what isn't known to be delivered is deferred,
 //! never counted as sent.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use smtp::reply::{Class, Code, Status};
+use smtp::reply::{Class, Code, Received, Status};
 
+use super::attempt::Core;
 pub use super::route::{Hop, hops};
+use super::transfer::Transfer;
 use crate::config::Config;
 use crate::control::Material;
 use crate::spool::envelope::Envelope;
 use crate::tls::Unusable;
+
+/// Longest text of a server's that is kept, in bytes.
+const MAX_TEXT: usize = 1000;
 
 /// What is to be sent.
 pub struct Job {
@@ -100,6 +106,14 @@ impl Reply {
         Self { code, status: Status { subject, detail }, text, source: Source::Local }
     }
 
+    /// A server's words.
+    pub fn said(server: &str, reply: &Received) -> Self {
+        let status = reply.status.unwrap_or(Status { subject: 0, detail: 0 });
+        let mut text = reply.lines.join(" ");
+        text.truncate(MAX_TEXT);
+        Self { code: reply.code, status, text, source: Source::Server(server.to_owned()) }
+    }
+
     /// `dsn=` of the log, and `Status:` of a report: `5.1.1`.
     pub fn dsn(&self) -> String {
         let Status { subject, detail } = self.status;
@@ -153,7 +167,7 @@ pub enum Notifier {
 /// Sends, for all of the sender. Cheap to clone; connections that can be used again are kept in it.
 #[derive(Clone)]
 pub struct Transport {
-    _config: Arc<Config>,
+    core: Arc<Core>,
 }
 
 impl Transport {
@@ -163,19 +177,38 @@ impl Transport {
     /// # Errors
     /// [`Unusable`], which names the file.
     pub fn new(config: Arc<Config>, _files: &Material) -> Result<Self, Unusable> {
-        Ok(Self { _config: config })
+        Ok(Self { core: Arc::new(Core::new(config)?) })
     }
 
-    /// One attempt. It always ends, within the sum of its time limits, and gives every recipient an outcome.
+    /// One attempt. It always ends, within [`Patience::attempt`], and gives every recipient an outcome.
     pub async fn deliver(&self, job: Job) -> Report {
-        let reply = Reply::local(451, 3, 0, "not written yet");
-        let outcomes = job.recipients.iter().map(|number| (*number, reply.clone().outcome()));
-        Report {
+        let recipients = job.recipients.clone();
+        let mut report = self.core.deliver(job).await;
+        // Whatever went wrong above: nobody is forgotten, and nobody is told of twice.
+        let mut seen = HashSet::new();
+        report.outcomes.retain(|(number, _)| seen.insert(*number));
+        let missing = recipients.into_iter().filter(|number| seen.insert(*number));
+        let reply = Reply::local(451, 3, 0, "nothing is known of this recipient");
+        report.outcomes.extend(missing.map(|number| (number, reply.clone().outcome())));
+        report
+    }
+}
+
+impl Report {
+    /// The same for all.
+    pub(super) fn all(recipients: &[u32], reply: &Reply) -> Self {
+        let outcomes = recipients.iter().map(|number| (*number, reply.clone().outcome()));
+        Self {
             outcomes: outcomes.collect(),
             mailer: "none",
             relay: String::new(),
             in_doubt: 0,
             notifier: Notifier::Relay,
         }
+    }
+
+    pub(super) fn of(transfer: Transfer, mailer: &'static str, relay: String) -> Self {
+        let Transfer { outcomes, in_doubt, notifier, .. } = transfer;
+        Self { outcomes, mailer, relay, in_doubt, notifier }
     }
 }
