@@ -6,6 +6,7 @@
 
 use asn1::Tlv;
 
+use super::distinguished::Comparable;
 use super::extensions::Extensions;
 
 /// The bytes are no certificate.
@@ -51,8 +52,6 @@ pub(super) struct Certificate<'a> {
     pub(super) signature_algorithm: Algorithm<'a>,
     /// The signature.
     pub(super) signature: &'a [u8],
-    /// Who signed it, in DER.
-    pub(super) issuer: &'a [u8],
     /// From when it is valid, in seconds since 1970; `None` if the field is no time.
     pub(super) not_before: Option<i64>,
     /// Until when.
@@ -61,6 +60,10 @@ pub(super) struct Certificate<'a> {
     pub(super) subject: &'a [u8],
     /// Its key.
     pub(super) key: PublicKey<'a>,
+    /// The issuer, for comparison.
+    pub(super) issuer_name: Comparable,
+    /// The subject, for comparison.
+    pub(super) subject_name: Comparable,
     /// What else it says.
     pub(super) extensions: Extensions<'a>,
 }
@@ -96,13 +99,24 @@ impl<'a> Certificate<'a> {
             serial: serial.data(),
             signature_algorithm: Algorithm::read(&algorithm)?,
             signature: bit_string(&signature)?,
-            issuer: issuer.full_data(),
+            issuer_name: Comparable::of(issuer.full_data())?,
+            subject_name: Comparable::of(subject.full_data())?,
             not_before: time(&not_before),
             not_after: time(&not_after),
             subject: subject.full_data(),
             key: PublicKey::read(key)?,
             extensions,
         })
+    }
+
+    /// Whether keyUsage, if there is one, has one of these bits.
+    pub(super) fn may_use(&self, bits: u16) -> bool {
+        self.extensions.usage.is_none_or(|usage| usage & bits != 0)
+    }
+
+    /// Whether it says that it signed itself.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject_name == self.issuer_name
     }
 }
 

@@ -191,7 +191,8 @@ fn extended(value: &[u8]) -> Result<Extended, Malformed> {
     Ok(found)
 }
 
-fn authority_key(value: &[u8]) -> Result<AuthorityKey<'_>, Malformed> {
+/// Reads authorityKeyIdentifier, of a certificate or of a list.
+pub(super) fn authority_key(value: &[u8]) -> Result<AuthorityKey<'_>, Malformed> {
     let mut found = AuthorityKey::default();
     for part in elements(only(value)?.data())? {
         if is_context(&part, 0) {

@@ -6,12 +6,17 @@
 mod certificate;
 mod certificates;
 pub mod client;
+mod constraints;
+mod distinguished;
 mod extensions;
 mod name;
+mod path;
 mod reason;
+mod revocation;
 mod rsa;
 pub mod server;
 mod signature;
+mod store;
 mod suites;
 mod trust;
 
@@ -34,7 +39,8 @@ pub struct Facts {
     pub failed_only_by_purpose: bool,
     /// The leaf certificate in DER, whatever the verdict.
     pub certificate: Option<Vec<u8>>,
-    /// Subjects of the authorities of the verified chain in DER, the issuer first; empty unless it verified.
+    /// Subjects of the authorities of the verified chain in DER, the issuer first; empty unless it verified, or
+    /// [`Self::failed_only_by_purpose`].
     pub chain: Vec<Vec<u8>>,
     /// The key exchange: `X25519MLKEM768`.
     pub group: &'static str,

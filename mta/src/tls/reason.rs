@@ -37,8 +37,11 @@ pub(super) enum Reason {
     WeakKey,
     WeakAuthorityKey,
     WeakDigest,
-    UnknownIssuerKey,
+    NoCrlSign,
+    Unspecified,
 }
+
+impl std::error::Error for Reason {}
 
 impl Reason {
     fn as_str(self) -> &'static str {
@@ -73,7 +76,8 @@ impl Reason {
             Self::WeakKey => "EE certificate key too weak",
             Self::WeakAuthorityKey => "CA certificate key too weak",
             Self::WeakDigest => "CA signature digest algorithm too weak",
-            Self::UnknownIssuerKey => "unable to decode issuer public key",
+            Self::NoCrlSign => "key usage does not include CRL signing",
+            Self::Unspecified => "unspecified certificate verification error",
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::Certificates;
+use super::revocation::Demand;
 use super::signature::SCHEMES;
 use super::suites::{Agreed, provider};
 use super::trust::{Purpose, Trust, Verdict, verify_handshake};
@@ -97,7 +98,9 @@ impl Server {
         let (_, connection) = stream.get_ref();
         // Also after a resumption: the ticket holds the certificate, and what is revoked since then is revoked.
         let verdict = match connection.peer_certificates() {
-            Some(chain) => self.trust.judge(chain, Purpose::Client, UnixTime::now()),
+            Some(chain) => {
+                self.trust.judge(chain, Purpose::Client, Demand::IfThere, UnixTime::now())
+            }
             None => Verdict::without_certificate(match ask {
                 Ask::Yes => Verify::No,
                 Ask::No => Verify::Not,

@@ -3,14 +3,19 @@
 //! Runs in the receiver, for clients, and in the sender, for servers; the files come from the parent, the certificates
 //! from strangers.
 
+use std::path::{Path, PathBuf};
+
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, ProtocolVersion};
 
 use super::certificate::Certificate;
 use super::certificates::read_certificates;
+use super::path::{Heed, Judge, MAX_DEPTH};
 use super::reason::Reason;
+use super::revocation::{Demand, Revoked};
 use super::signature::{Method, is_for_curve};
+use super::store::Store;
 use super::{Unusable, Verify};
 use crate::config;
 use crate::control::Material;
@@ -43,36 +48,88 @@ impl Verdict {
 
 /// Authorities and lists of revoked certificates.
 pub(super) struct Trust {
-    _authorities: Vec<CertificateDer<'static>>,
+    store: Store,
+    revoked: Revoked,
 }
 
 impl Trust {
     /// Those that clients are judged by.
     pub(super) fn of_clients(tls: &config::Tls, files: &Material) -> Result<Self, Unusable> {
-        let mut authorities = Vec::new();
-        for path in &tls.client_authorities {
-            authorities.extend(read_certificates(path, files)?);
+        Self::read(&tls.client_authorities, &tls.revoked, files)
+    }
+
+    fn read(
+        authorities: &[PathBuf],
+        revoked: &[PathBuf],
+        files: &Material,
+    ) -> Result<Self, Unusable> {
+        let mut certificates = Vec::new();
+        for path in authorities {
+            certificates.extend(read_certificates(path, files)?);
         }
-        Ok(Self { _authorities: authorities })
+        Ok(Self { store: Store::new(certificates), revoked: Revoked::read(revoked, files)? })
     }
 
-    pub(super) fn warnings(&self, _now: UnixTime) -> Vec<String> {
-        Vec::new()
+    /// What an operator should know of the lists.
+    pub(super) fn warnings(&self, now: UnixTime) -> Vec<String> {
+        let outdated = self.revoked.outdated(seconds(now)).into_iter();
+        let warning = |path: &Path| {
+            let path = path.display();
+            format!(
+                "{path} is past its nextUpdate and goes on counting: fetch the authority's newer list"
+            )
+        };
+        outdated.map(warning).collect()
     }
 
+    /// The verdict on a chain that the other side sent, leaf first.
     pub(super) fn judge(
         &self,
-        _chain: &[CertificateDer<'_>],
-        _purpose: Purpose,
-        _now: UnixTime,
+        sent: &[CertificateDer<'_>],
+        purpose: Purpose,
+        demand: Demand,
+        now: UnixTime,
     ) -> Verdict {
-        Verdict {
-            verify: Verify::Fail,
-            reason: Reason::NoIssuer,
-            failed_only_by_purpose: false,
-            chain: Vec::new(),
+        let Some((leaf, rest)) = sent.split_first() else {
+            return Verdict::without_certificate(Verify::No);
+        };
+        // One that nobody can read can be no part of a chain.
+        let rest: Vec<_> =
+            rest.iter().take(MAX_DEPTH).filter_map(|der| Certificate::read(der).ok()).collect();
+        let judge = Judge {
+            store: &self.store,
+            revoked: &self.revoked,
+            demand,
+            purpose,
+            heed: Heed::Purpose,
+            now: seconds(now),
+        };
+        match judge.verify(leaf, &rest) {
+            Ok(path) => Verdict {
+                verify: Verify::Ok,
+                chain: path.subjects(),
+                ..Verdict::without_certificate(Verify::Ok)
+            },
+            Err(reason) => {
+                let otherwise = match reason {
+                    Reason::Purpose => {
+                        Judge { heed: Heed::UsageAlone, ..judge }.verify(leaf, &rest).ok()
+                    }
+                    _ => None,
+                };
+                Verdict {
+                    verify: Verify::Fail,
+                    reason,
+                    failed_only_by_purpose: otherwise.is_some(),
+                    chain: otherwise.map(|path| path.subjects()).unwrap_or_default(),
+                }
+            }
         }
     }
+}
+
+fn seconds(now: UnixTime) -> i64 {
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether the holder of this certificate signed the handshake.
