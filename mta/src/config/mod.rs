@@ -238,7 +238,7 @@ pub struct Delivery {
 }
 
 /// Whether mail whose TLS handshake failed may go in the clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FallBack {
     /// It waits.
     Never,
