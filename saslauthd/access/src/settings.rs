@@ -74,6 +74,9 @@ pub struct Settings {
     pub verified_may_relay: bool,
     /// EXPN and VRFY only for clients that have logged in.
     pub expn_needs_auth: bool,
+    /// That a client is on this host is nobody's word for it: a proxy makes everybody so. An entry, or a relay domain,
+    /// may still say that it may relay. sendmail takes every client on its host for one of its own.
+    pub own_host_needs_a_word: bool,
     /// Names of this host (class w); address literals with brackets. The first is its own name (`$j`).
     pub local_domains: Vec<String>,
     /// Domains, hosts and networks (`192.0.2`) that are relayed for (class R).

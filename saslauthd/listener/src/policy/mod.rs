@@ -67,6 +67,7 @@ impl Policy {
             local_domains: config.local_domains.clone(),
             relay_domains: config.relay_domains.clone(),
             trusted_mechanisms: config.trusted_mechanisms.clone(),
+            own_host_needs_a_word: true,
             ..Settings::default()
         };
         for feature in &config.features {
@@ -261,7 +262,7 @@ impl Asker {
             match policy::decode(&self.unread, self.searched) {
                 Ok(Some((request, used))) => {
                     let said = self.door.policy.answer(&request);
-                    self.unsent.extend_from_slice(&said.action.encode());
+                    self.unsent.extend_from_slice(&said.response.encode());
                     self.tell(&request, &said);
                     self.unread.drain(..used);
                     self.searched = 0;
@@ -320,13 +321,14 @@ impl Asker {
 
     /// A line in the log for whatever is more than "nothing known".
     fn tell(&self, request: &Request, said: &Said) {
-        if said.action == Action::Dunno {
+        let action = &said.response.action;
+        if *action == Action::Dunno || said.because.is_empty() {
             return;
         }
         let decided = Decided {
             socket: self.served.index,
             peer: self.peer,
-            action: name(&said.action.to_string()),
+            action: name(&action.to_string()),
             client: name(request.value(Attribute::ClientAddress)),
             because: name(&said.because),
         };

@@ -41,6 +41,9 @@ pub(super) fn facts(request: &Request) -> Result<Facts, String> {
     for attribute in OURS {
         state(&mut facts, attribute, request.value(attribute))?;
     }
+    if let Some(Ok(address)) = facts.server_addr.as_deref().map(str::parse::<IpAddr>) {
+        facts.server_addr = Some(address_key(address));
+    }
     if let encoded @ [_, ..] = request.value(Attribute::Certificate).as_bytes() {
         let shown = certificate(encoded)?;
         forget_certificate(&mut facts);
