@@ -7,6 +7,7 @@ mod attempt;
 pub mod connection;
 pub mod dialogue;
 pub mod maildir;
+pub mod manager;
 pub mod report;
 pub mod resolve;
 pub mod route;
