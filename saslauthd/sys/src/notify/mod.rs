@@ -89,13 +89,22 @@ impl ServiceEnvironment {
     /// Takes the listening sockets that were handed to `our_pid`, nonblocking and close-on-exec.
     /// Anything that is not a listening Unix stream socket is an error that names it.
     pub fn take_sockets(&self, our_pid: u32) -> Result<Vec<Activated>> {
+        self.take(our_pid, Family::Unix)
+    }
+
+    /// The same for listening TCP sockets.
+    pub fn take_tcp_sockets(&self, our_pid: u32) -> Result<Vec<Activated>> {
+        self.take(our_pid, Family::Internet)
+    }
+
+    fn take(&self, our_pid: u32, family: Family) -> Result<Vec<Activated>> {
         let names = self.listen_names.as_deref().unwrap_or_default();
         let mut names = names.split(':').filter(|_| self.listen_names.is_some());
         let mut taken = Vec::new();
         for number in self.listening_numbers(our_pid)? {
             let name = names.next().unwrap_or("unknown").to_owned();
             let socket = descriptors::take(number)?;
-            check_listening(&socket, &name)?;
+            check_listening(&socket, &name, family)?;
             descriptors::set_nonblocking(&socket)
                 .map_err(Error::system("make a handed socket nonblocking"))?;
             taken.push(Activated { socket, name });
@@ -113,15 +122,26 @@ pub struct Activated {
     pub name: String,
 }
 
-fn check_listening(socket: &OwnedFd, name: &str) -> Result<()> {
+/// What is listened for.
+#[derive(Clone, Copy)]
+enum Family {
+    Unix,
+    Internet,
+}
+
+fn check_listening(socket: &OwnedFd, name: &str, wanted: Family) -> Result<()> {
     let refuse = |why: &str| Err(Error::HandedOver(format!("socket {name:?} {why}")));
     let Ok(kind) = getsockopt(socket, sockopt::SockType) else {
         return refuse("is not a socket");
     };
     let family =
         getsockname::<nix::sys::socket::SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(socket));
-    if family.ok().and_then(|address| address.family()) != Some(AddressFamily::Unix) {
-        return refuse("is not a Unix socket");
+    let family = family.ok().and_then(|address| address.family());
+    match (wanted, family) {
+        (Family::Unix, Some(AddressFamily::Unix)) => {}
+        (Family::Internet, Some(AddressFamily::Inet | AddressFamily::Inet6)) => {}
+        (Family::Unix, _) => return refuse("is not a Unix socket"),
+        (Family::Internet, _) => return refuse("is not a TCP socket"),
     }
     if kind != SockType::Stream {
         return refuse("is not a stream socket; use ListenStream=");
