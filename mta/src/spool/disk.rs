@@ -5,7 +5,7 @@
 //! nothing about it. All calls block.
 
 use std::collections::VecDeque;
-use std::fs::{File, Permissions};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -15,7 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstatat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
@@ -52,6 +52,13 @@ struct Rounds {
 
 /// Failed rounds that are remembered.
 const FAILED_ROUNDS: usize = 64;
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locked {
+    ByUs,
+    BySomebodyElse,
+}
 
 /// What is left on a disk.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +150,35 @@ impl Directory {
         #[cfg(test)]
         self.tell(Step::Link(self.label(), name.into(), to.label()))?;
         Ok(linkat(&self.fd, name, &to.fd, name, AtFlags::empty())?)
+    }
+
+    /// Which file has this name, if any: two names of one file say the same.
+    pub(super) fn file(&self, name: &str) -> io::Result<Option<(u64, u64)>> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some((found.st_dev, found.st_ino))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a name away that may be gone already.
+    pub(super) fn clear(&self, name: &str) -> io::Result<()> {
+        match self.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Nobody else may open it like this until this directory is dropped, or the process ends.
+    ///
+    /// Returns whether that is so; if not, somebody else did before.
+    pub(super) fn lock(&self) -> io::Result<Locked> {
+        let file = File::from(self.fd.try_clone()?);
+        match file.try_lock() {
+            Ok(()) => Ok(Locked::ByUs),
+            Err(TryLockError::WouldBlock) => Ok(Locked::BySomebodyElse),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Takes a name away.

@@ -22,16 +22,21 @@
 //!          05 padding   zeros; none or one
 //!          06 text      a piece of the message, not empty; any number
 //!          03 rcpt      those who had no room before the text: it was on disk already when they were counted
-//! state:   11 head      see `state`
-//!          12 recipient see `state`; one or more
+//! state:   11 head      id(16) watched(8) seconds and (4) nanoseconds, noted(8) next(8) attempts(4) warned: 00 or 01,
+//!                       held: 00, or 01 text(why), recipients(4)
+//!          12 recipient fate reply, so many as the head says
 //! both:    07 end       records(4) before it, text(8) bytes in all text records, crc(4) of all bytes before this record
 //! client = 04 address(4) port(2), or 06 address(16) port(2) flow(4) scope(4)
+//! fate   = 00 waiting, 01 delivered, 02 and told, 03 relayed, 04 and told, 05 handed over, 06 failed, 07 and told
+//! reply  = 00, or 01 code(2) subject(2) detail(2) text(words) source: 00 ours, or 01 text(server)
 //! text(x) = length(4) and so many bytes of UTF-8
 //! ```
 
 mod envelope;
 mod fields;
 mod read;
+mod state;
+mod text;
 mod walk;
 
 use crc32fast::Hasher;
@@ -40,6 +45,8 @@ pub(super) use envelope::Written;
 pub use envelope::read_envelope;
 pub(super) use fields::{Fields, put_text};
 pub use read::{Damage, Records};
+pub use state::{read_state, write_state};
+pub(super) use text::{Text, length};
 pub use walk::Walk;
 
 /// Longest payload of a record.

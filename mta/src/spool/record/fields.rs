@@ -18,6 +18,14 @@ impl<'a> Fields<'a> {
         self.bytes::<1>().map(|[byte]| byte)
     }
 
+    pub(in crate::spool) fn yes(&mut self) -> Result<bool, Damage> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Damage::Damaged("neither yes nor no")),
+        }
+    }
+
     pub(in crate::spool) fn short(&mut self) -> Result<u16, Damage> {
         self.bytes().map(u16::from_le_bytes)
     }

@@ -27,6 +27,15 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
+impl From<Damage> for io::Error {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Damaged(why) => Self::new(io::ErrorKind::InvalidData, why),
+            Damage::Unreadable(error) => error,
+        }
+    }
+}
+
 /// The records of a file.
 #[derive(Debug)]
 pub struct Records<R> {
