@@ -3,6 +3,7 @@
 //! A surplus word is never repeated in a complaint: it may be a password that somebody thought belongs there.
 
 mod access_map;
+mod certificates;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use protocol::Address;
 use protocol::control::{Login, Request, Reset};
 
 use crate::access_map::Task as AccessTask;
+use crate::certificates::Task as CertificateTask;
 use crate::failure::Failure;
 use crate::help::{self, CHOICES, COMMANDS, Command, Value};
 use crate::secret::Secret;
@@ -31,6 +33,7 @@ pub(crate) enum Task {
     Test(Test),
     Ask(Ask),
     Access(AccessTask),
+    Certificates(CertificateTask),
 }
 
 /// The store of accounts.
@@ -208,6 +211,7 @@ impl Reader<'_> {
                 form: self.form(),
             }),
             _ if words.starts_with("access ") => Task::Access(self.access(operands)?),
+            _ if words.starts_with("cert ") => Task::Certificates(self.certificates(operands)?),
             _ => Task::Accounts(self.place()?, self.action(operands)?),
         })
     }
@@ -278,6 +282,12 @@ impl Reader<'_> {
 
     fn text(&self, name: &'static str) -> Result<Option<String>, Failure> {
         self.value(name).and_then(Option::as_ref).map(|value| text(name, value)).transpose()
+    }
+
+    /// All values that were given of an option, in their order.
+    fn texts(&self, name: &'static str) -> Result<Vec<String>, Failure> {
+        let of_it = self.given.options.iter().filter(|(given, _)| *given == name);
+        of_it.filter_map(|(_, value)| value.as_ref()).map(|value| text(name, value)).collect()
     }
 
     fn path(&self, name: &str, default: &str) -> Result<PathBuf, Failure> {

@@ -120,6 +120,19 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     command("access key", "PEM", &["json"], "print the map keys of a certificate"),
     command("access decide", "[CASES]", &["map", "generation"], "decide cases given as JSON lines"),
+    command(
+        "cert init",
+        "",
+        &["directory", "name", "days", "force"],
+        "make a private authority and a server's certificate",
+    ),
+    command(
+        "cert issue",
+        "",
+        &["directory", "client", "san", "server", "name", "days", "force"],
+        "make a certificate for a machine or a server",
+    ),
+    command("cert show", "PEM", &[], "show what is in certificates, and what they count as"),
 ];
 
 /// In the order of the help.
@@ -160,7 +173,11 @@ pub(crate) const CHOICES: &[Choice] = &[
     ),
     choice("json", Value::None, "print JSON"),
     choice("cert", Value::Needed("PEM"), "the client's certificate"),
-    choice("client", Value::Needed("NAME,ADDRESS"), "the client's confirmed name and its address"),
+    choice(
+        "client",
+        Value::Needed("NAME[,ADDRESS]"),
+        "the client's confirmed name and its address; cert issue: the machine's name",
+    ),
     choice("ruleset", Value::Needed("NAME"), "one decision only: tls_client, relay, check_rcpt, …"),
     choice("map", Value::Needed("FILE"), "the access map of cases that bring none"),
     choice(
@@ -172,6 +189,16 @@ pub(crate) const CHOICES: &[Choice] = &[
     choice("local-domains", Value::Needed("LIST"), "names of this host (class w)"),
     choice("relay-domains", Value::Needed("LIST"), "domains and networks relayed for (class R)"),
     choice("trusted-mechanisms", Value::Needed("LIST"), "mechanisms whose users may relay"),
+    choice("directory", Value::Needed("DIR"), "where ca.pem, ca.key and what they sign are kept"),
+    choice("name", Value::Needed("HOST"), "a name or address of the server; may be repeated"),
+    choice("server", Value::Needed("HOST"), "the server that the certificate is for"),
+    choice(
+        "san",
+        Value::Needed("NAME"),
+        "one more name of the client: host, address, mailbox or URI; may be repeated",
+    ),
+    choice("days", Value::Needed("N"), "how long the certificate counts, 825 by default"),
+    choice("force", Value::None, "replace files that are there already"),
 ];
 
 const NAMES: &str = "\

@@ -1,4 +1,4 @@
-//! `mailauth`: the operator's tool for accounts, test logins, access maps, and the state of the running daemon.
+//! `mailauth`: the operator's tool for accounts, test logins, access maps, certificates, and the state of the running daemon.
 //!
 //! Run by root or an operator. Account commands open the store itself, a SQLite database or a sasldb; all others ask
 //! the daemon over its sockets, and trust no byte of a reply on the terminal. A password comes from the terminal or a
@@ -6,6 +6,7 @@
 
 mod access_map;
 mod accounts_database;
+mod certificates;
 mod command_line;
 mod daemon;
 mod failure;
@@ -42,6 +43,7 @@ fn run(task: Task) -> Result<u8, Failure> {
         Task::Test(test) => return daemon::test(&test),
         Task::Ask(ask) => return daemon::ask(&ask),
         Task::Access(task) => return access_map::run(task),
+        Task::Certificates(task) => return certificates::run(task),
     }
     Ok(0)
 }
