@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod daemon;
 pub mod file;
+pub mod mta;
 pub mod probe;
 pub mod ran;
 pub mod sandbox;
