@@ -5,10 +5,12 @@
 
 mod certificate;
 mod certificates;
+mod ciphers;
 pub mod client;
 mod constraints;
 mod distinguished;
 mod extensions;
+mod features;
 mod name;
 mod path;
 mod reason;
@@ -21,6 +23,8 @@ mod suites;
 mod trust;
 
 use std::fmt;
+
+pub use trust::HOST_AUTHORITIES;
 
 /// What a handshake ended in, for policy, `Received:` and log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! Runs in the receiver, to choose among our own certificates, and in the sender, to judge those of servers. Names in
 //! certificates come from strangers: one that isn't a host's name (a NUL or a blank in it, say) is no name.
 
+use std::net::IpAddr;
+
 use super::certificate::{Certificate, elements, is_context, only};
 
 /// The DNS names of a certificate: those of its subjectAltName; its common name only when that has no DNS name.
@@ -17,6 +19,15 @@ pub(super) fn of_certificate(certificate: &Certificate<'_>) -> Vec<String> {
 fn dns_names(certificate: &Certificate<'_>) -> Vec<String> {
     let names = certificate.extensions.names.iter().filter(|name| is_context(name, 2));
     names.filter_map(|name| host(name.data())).collect()
+}
+
+/// Whether the subjectAltName has this address.
+pub(super) fn has_address(certificate: &Certificate<'_>, address: IpAddr) -> bool {
+    let mut addresses = certificate.extensions.names.iter().filter(|name| is_context(name, 7));
+    addresses.any(|name| match address {
+        IpAddr::V4(address) => name.data() == address.octets(),
+        IpAddr::V6(address) => name.data() == address.octets(),
+    })
 }
 
 /// The last common name of a subject, if it is a host's.

@@ -27,9 +27,10 @@ use crate::control::Material;
 const MAX_REMEMBERED: usize = 256;
 
 /// Whether there must be a list for each authority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Demand {
     /// An authority without one isn't checked: sendmail's default.
+    #[default]
     IfThere,
     /// Without one, a certificate is bad: sendmail's `Flags=R`.
     Required,

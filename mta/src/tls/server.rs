@@ -29,7 +29,7 @@ use crate::config;
 use crate::control::Material;
 
 /// RFC 9266.
-const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
+pub(super) const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// Keys, authorities and tickets of one listener, as they were handed over last. Made anew with each
 /// [`crate::control::ToChild::Load`]; connections go on with the one that they began with.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CipherSuite, CommonState, ProtocolVersion, SupportedCipherSuite};
 
+use super::features::Options;
+
 /// The ciphers, the best first, as rustls, OpenSSL and logs name them, and the bits of their keys.
 pub(super) const CIPHERS: [(CipherSuite, &str, u32); 9] = [
     (CipherSuite::TLS13_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", 256),
@@ -32,6 +34,20 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     };
     let cipher_suites: Vec<SupportedCipherSuite> = CIPHERS.iter().filter_map(find).collect();
     Arc::new(CryptoProvider { cipher_suites, ..all })
+}
+
+/// What the access map leaves of it.
+pub(super) fn restricted(all: &CryptoProvider, options: &Options) -> CryptoProvider {
+    let ours = CIPHERS.iter().map(|(_, name, _)| *name);
+    let is_new = |name: &&str| name.starts_with("TLS_");
+    let new = options.suites.clone().unwrap_or_else(|| ours.clone().filter(is_new).collect());
+    let older = options.ciphers.clone();
+    let older = older.unwrap_or_else(|| ours.filter(|name| !is_new(name)).collect());
+    let wanted = new.iter().chain(&older).filter_map(|wanted| {
+        let (cipher, ..) = CIPHERS.iter().find(|(_, name, _)| name == wanted)?;
+        all.cipher_suites.iter().copied().find(|suite| suite.suite() == *cipher)
+    });
+    CryptoProvider { cipher_suites: wanted.collect(), ..all.clone() }
 }
 
 /// What was agreed on.

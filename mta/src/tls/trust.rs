@@ -20,6 +20,9 @@ use super::{Unusable, Verify};
 use crate::config;
 use crate::control::Material;
 
+/// The authorities that this host believes, as Debian keeps them. The parent hands it over like any other file.
+pub const HOST_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// What a certificate must be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -56,6 +59,16 @@ impl Trust {
     /// Those that clients are judged by.
     pub(super) fn of_clients(tls: &config::Tls, files: &Material) -> Result<Self, Unusable> {
         Self::read(&tls.client_authorities, &tls.revoked, files)
+    }
+
+    /// Those that servers are judged by: the host's own if no other is configured, and none if it has none.
+    pub(super) fn of_servers(tls: &config::Tls, files: &Material) -> Result<Self, Unusable> {
+        let own = [PathBuf::from(HOST_AUTHORITIES)];
+        let authorities = match tls.server_authorities.as_slice() {
+            [] if files.files.contains_key(Path::new(HOST_AUTHORITIES)) => &own,
+            configured => configured,
+        };
+        Self::read(authorities, &tls.revoked, files)
     }
 
     fn read(
