@@ -30,3 +30,6 @@ pub use desk::{Arrival, Desk};
 pub use dialogue::serve;
 pub use doors::Doors;
 pub use receiver::obey;
+
+#[cfg(test)]
+mod tests;
