@@ -141,10 +141,15 @@ impl Request {
 /// caller's uid may not ask. A reply over [`MAX_REPLY`] is `InvalidData`.
 pub fn ask(socket: &Path, request: &Request, deadline: Duration) -> io::Result<String> {
     let line = request.encode().map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+    ask_line(socket, &line, deadline)
+}
+
+/// The same of a line that another language of control sockets has.
+pub(crate) fn ask_line(socket: &Path, line: &[u8], deadline: Duration) -> io::Result<String> {
     let end = Instant::now() + deadline;
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(deadline))?;
-    stream.write_all(&line)?;
+    stream.write_all(line)?;
     let mut reply = Vec::new();
     let mut chunk = [0; 4096];
     loop {

@@ -15,6 +15,7 @@ pub mod mux;
 pub mod names;
 pub mod policy;
 pub mod pwcheck;
+pub mod queue;
 pub mod quoted;
 pub mod senders;
 pub mod userdb;

@@ -61,6 +61,8 @@ struct House {
     unread: AtomicU64,
     stopping: AtomicBool,
     figures: Figures,
+    /// Hears operators.
+    operators: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// Since the start.
@@ -85,6 +87,7 @@ impl Manager {
             unread: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             figures: Figures::default(),
+            operators: Mutex::default(),
         }))
     }
 
