@@ -179,7 +179,8 @@ impl Request {
     /// Reads a line without its line feed; `None` for anything that is no request.
     pub fn decode(line: &[u8]) -> Option<Self> {
         let line = std::str::from_utf8(line).ok()?;
-        let (verb, rest) = line.split_once('\t').map_or((line, None), |(verb, rest)| (verb, Some(rest)));
+        let (verb, rest) =
+            line.split_once('\t').map_or((line, None), |(verb, rest)| (verb, Some(rest)));
         let which = |make: fn(Which) -> Self| rest.and_then(Which::parse).map(make);
         match verb {
             "status" if rest.is_none() => Some(Self::Status),

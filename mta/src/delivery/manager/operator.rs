@@ -118,7 +118,8 @@ impl House {
         }
         let mut destinations: Vec<_> = agenda.destinations().collect();
         destinations.sort_by_key(|destination| std::cmp::Reverse(destination.users));
-        let destinations = destinations.into_iter().take(ROWS).map(|one| self::destination(one, now));
+        let destinations =
+            destinations.into_iter().take(ROWS).map(|one| self::destination(one, now));
         let figure = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         json!({
             "messages": agenda.len(),
@@ -142,7 +143,8 @@ impl House {
         let now = Instant::now();
         let mut found: Vec<(Id, Entry)> = {
             let agenda = self.agenda();
-            let fits = |entry: &Entry| filter.standing.is_none_or(|wanted| standing(entry) == wanted);
+            let fits =
+                |entry: &Entry| filter.standing.is_none_or(|wanted| standing(entry) == wanted);
             agenda
                 .entries()
                 .filter(|(_, entry)| fits(entry))
@@ -183,7 +185,8 @@ impl House {
             .collect();
         if let Some(object) = shown.as_object_mut() {
             object.insert("recipients".into(), recipients.into());
-            object.insert("parameters".into(), message.envelope.parameters.to_string().trim().into());
+            object
+                .insert("parameters".into(), message.envelope.parameters.to_string().trim().into());
             object.insert("origin".into(), format!("{:?}", message.envelope.origin).into());
             if part == Part::Header {
                 object.insert("header".into(), self.header(id).into());
@@ -328,9 +331,7 @@ fn row(message: &Message, entry: &Entry, now: Instant) -> Value {
         left.clone().map(|(one, _)| one.recipient.to_string()).take(SHOWN).collect();
     let reply = left.filter_map(|(_, stand)| said(stand)).next();
     let next = match entry.phase {
-        Phase::Until(at) => {
-            Some(wall_seconds() + at.saturating_duration_since(now).as_secs())
-        }
+        Phase::Until(at) => Some(wall_seconds() + at.saturating_duration_since(now).as_secs()),
         _ => None,
     };
     json!({
