@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mta::config::{Config, Via};
-use mta::control::{FromChild, Level, Material};
+use mta::control::{FromChild, Level, Material, Socket};
+use mta::daemon::Connector;
 use mta::delivery::manager::{Arrivals, Manager, Settings};
 use mta::delivery::transport::Transport;
 use mta::link::{self, Link, Order, Orders};
+use mta::policy::Policy;
 use mta::spool::queue::{Queue, Trouble};
 use sys::sandbox::landlock::{self, Network};
 use sys::sandbox::{self, Access, Calls, Landlock};
@@ -92,7 +94,7 @@ async fn serve(
     let (link, orders) = Link::open(channel).map_err(Error::system("use the parent's channel"))?;
     let arrivals =
         Arrivals::watch(&config.spool).map_err(Error::system("watch incoming/ of the spool"))?;
-    let settings = settings(config, material).map_err(handed_over)?;
+    let settings = settings(&link, config, material).map_err(handed_over)?;
     let reached = sandbox::finish(Calls::Sender, files)?;
     let manager = Manager::new(link.clone(), queue, settings);
     link.say(FromChild::Ready {
@@ -114,7 +116,7 @@ async fn obey(link: &Link, mut orders: Orders, manager: &Manager) {
         match order {
             Order::Load(material) => {
                 let config = Config::parse(&material.config).map_err(|why| why.to_string());
-                let loaded = config.and_then(|config| settings(Arc::new(config), &material));
+                let loaded = config.and_then(|config| settings(link, Arc::new(config), &material));
                 link.say(FromChild::Loaded(loaded.map(|settings| manager.load(settings))));
             }
             Order::Control(listener) => manager.hear(listener),
@@ -126,8 +128,17 @@ async fn obey(link: &Link, mut orders: Orders, manager: &Manager) {
     }
 }
 
-fn settings(config: Arc<Config>, material: &Material) -> std::result::Result<Settings, String> {
-    let transport = Transport::new(Arc::clone(&config), material).map_err(|why| why.to_string())?;
+fn settings(
+    link: &Link,
+    config: Arc<Config>,
+    material: &Material,
+) -> std::result::Result<Settings, String> {
+    let daemon = Connector::Link(link.clone(), Socket::Policy);
+    let policy = Policy::new(daemon, config.daemon.deadline);
+    let lines = link.clone();
+    let log = Arc::new(move |level, text| lines.log(level, text));
+    let transport = Transport::new(Arc::clone(&config), material, policy, log);
+    let transport = transport.map_err(|why| why.to_string())?;
     Ok(Settings { config, transport })
 }
 

@@ -1,6 +1,7 @@
 //! An attempt: which servers, in which order, and what is said to the first that answers.
 //!
-//! Runs in the sender.
+//! Runs in the sender. Recipients that the access map doesn't let go over a connection are taken out before MAIL: the
+//! server learns nothing of them, nor of the sender if nobody is left.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,27 +11,32 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, Patience};
 use super::dialogue::{Dialogue, Ended, Protocol};
+use super::login::Passwords;
 use super::maildir;
+use super::pool::Pool;
 use super::resolve::{Resolver, Target};
 use super::route::Hop;
-use super::transfer::{Left, Message, transfer};
-use super::transport::{Job, Reply, Report};
-use crate::config::Config;
-use crate::tls::Unusable;
+use super::security::{Refusal, recipient};
+use super::session::Session;
+use super::transfer::{Left, Message, Reached, transfer};
+use super::transport::{Job, Log, Outcome, Reply, Report};
+use crate::config::{Config, OwnAddresses};
+use crate::policy::{Policy, Question};
+use crate::tls::client::Client;
 
 /// What all attempts share.
 pub(super) struct Core {
-    config: Arc<Config>,
-    resolver: Resolver,
-    patience: Patience,
+    pub(super) config: Arc<Config>,
+    pub(super) resolver: Resolver,
+    pub(super) patience: Patience,
+    pub(super) policy: Policy,
+    pub(super) client: Client,
+    pub(super) passwords: Passwords,
+    pub(super) pool: Pool,
+    pub(super) log: Log,
 }
 
 impl Core {
-    pub(super) fn new(config: Arc<Config>) -> Result<Self, Unusable> {
-        let resolver = Resolver::new(&config)?;
-        Ok(Self { config, resolver, patience: Patience::default() })
-    }
-
     pub(super) async fn deliver(&self, job: Job) -> Report {
         let message = Message { envelope: job.envelope, text: job.text, size: job.size };
         let ends = Instant::now() + self.patience.attempt;
@@ -68,7 +74,10 @@ impl Core {
                 if transfer.left == Left::Usable {
                     dialogue.quit().await;
                 }
-                Report::of(transfer, "lmtp", name)
+                let mut report = Report::all(&[], &Reply::local(451, 3, 0, ""));
+                (report.mailer, report.relay) = ("lmtp", name);
+                report.take(transfer);
+                report
             }
         }
     }
@@ -85,20 +94,20 @@ impl Core {
             Ok(targets) => targets,
             Err(reply) => return Report::all(recipients, &reply),
         };
-        let mut last = Reply::local(451, 4, 1, "no server of this domain answers");
+        let nobody = Reply::local(451, 4, 1, "no server of this domain answers");
+        let mut last = Report::all(recipients, &nobody);
         for target in targets {
             match self.target(hop, &target, message, recipients, ends).await {
-                Ok(report) => return report,
-                Err(reply) => last = reply,
+                Tried::Settled(report) => return report,
+                Tried::InVain(report) => last = report,
             }
             if Instant::now() >= ends {
                 break;
             }
         }
-        Report::all(recipients, &last)
+        last
     }
 
-    /// One server; the reply is why another one may be tried.
     async fn target(
         &self,
         hop: &Hop,
@@ -106,30 +115,113 @@ impl Core {
         message: &Message,
         recipients: &[u32],
         ends: Instant,
-    ) -> Result<Report, Reply> {
-        let server = target.label();
-        let protocol = match hop {
-            Hop::LmtpTcp(_) => Protocol::Lmtp,
-            _ => Protocol::Smtp,
+    ) -> Tried {
+        let (protocol, server) = match hop {
+            Hop::LmtpTcp(server) => (Protocol::Lmtp, Some(server)),
+            Hop::Smtp(server) => (Protocol::Smtp, Some(server)),
+            _ => (Protocol::Smtp, None),
         };
-        let begun = async {
-            let limit = self.patience.connect;
-            let connection = Connection::tcp(target.address, limit, ends).await?;
-            let hostname = &self.config.hostname;
-            Dialogue::begin(connection, protocol, self.patience, server.clone(), hostname).await
+        let mut report = Report::all(&[], &Reply::local(451, 3, 0, ""));
+        report.relay = target.relay();
+        let (mut session, key) = match self.session(target, protocol, server, ends).await {
+            Ok(session) => session,
+            Err(refusal) => return report.refused(recipients, &refusal),
         };
-        let mut dialogue = begun.await.map_err(|ended| unwilling(&server, &ended))?;
-        let transfer = transfer(&mut dialogue, message, recipients).await;
-        let mailer = dialogue.mailer;
-        if transfer.left == Left::Usable {
-            dialogue.quit().await;
+        report.mailer = session.dialogue.mailer;
+        if let Err(reply) = self.is_other(hop, &session) {
+            session.dialogue.quit().await;
+            return report.refused(recipients, &Refusal::All(reply));
         }
-        Ok(Report::of(transfer, mailer, target.relay()))
+        let allowed = self.allowed(target, &session, message, recipients, &mut report).await;
+        let mut reached = Reached::Recipients;
+        let mut left = Left::Usable;
+        if !allowed.is_empty() {
+            let transfer = transfer(&mut session.dialogue, message, &allowed).await;
+            left = transfer.left;
+            if report.outcomes.is_empty() {
+                reached = transfer.reached;
+            }
+            report.take(transfer);
+        }
+        if left == Left::Usable {
+            self.pool.put(key, session, self.patience.idle).await;
+        }
+        let deferred = |outcome: &Outcome| matches!(outcome, Outcome::Deferred(_));
+        let in_vain = reached == Reached::Nothing
+            && report.in_doubt == 0
+            && report.outcomes.iter().all(|(_, outcome)| deferred(outcome));
+        if in_vain { Tried::InVain(report) } else { Tried::Settled(report) }
+    }
+
+    /// A server that the DNS named and that calls itself by our name is us (RFC 5321 section 5.1).
+    fn is_other(&self, hop: &Hop, session: &Session) -> Result<(), Reply> {
+        let ours = session.dialogue.greeted_as.eq_ignore_ascii_case(&self.config.hostname);
+        let refused = self.config.delivery.own_addresses == OwnAddresses::Refused;
+        if ours && refused && matches!(hop, Hop::Mx(_) | Hop::Literal(_)) {
+            let server = &session.dialogue.server;
+            let text = format!("mail loops back to this host: {server} has its name");
+            return Err(Reply::local(554, 4, 6, text));
+        }
+        Ok(())
+    }
+
+    /// Those for whom this connection is good enough; the others have their outcome.
+    async fn allowed(
+        &self,
+        target: &Target,
+        session: &Session,
+        message: &Message,
+        recipients: &[u32],
+        report: &mut Report,
+    ) -> Vec<u32> {
+        let question = Question::of_server(&target.host, Some(target.address.ip()));
+        let question = session.channel.state(question);
+        let mut allowed = Vec::with_capacity(recipients.len());
+        let mut unknown: Option<Reply> = None;
+        for number in recipients {
+            let index = usize::try_from(*number).unwrap_or(usize::MAX);
+            let Some(addressee) = message.envelope.recipients.get(index) else { continue };
+            let answer = match &unknown {
+                // Whoever doesn't answer once isn't waited for a thousand times.
+                Some(reply) => Err(reply.clone()),
+                None => recipient(&self.policy, question.clone(), &addressee.recipient).await,
+            };
+            match answer {
+                Ok(()) => allowed.push(*number),
+                Err(reply) => {
+                    if reply.is_unknown() {
+                        unknown = Some(reply.clone());
+                    }
+                    report.outcomes.push((*number, reply.outcome()));
+                }
+            }
+        }
+        allowed
+    }
+}
+
+/// What came of one server.
+pub(super) enum Tried {
+    /// There is no need of another.
+    Settled(Report),
+    /// Another may do; this is how it stands if there is none.
+    InVain(Report),
+}
+
+impl Report {
+    fn refused(mut self, recipients: &[u32], refusal: &Refusal) -> Tried {
+        let (Refusal::Server(reply) | Refusal::All(reply)) = refusal;
+        let outcomes = recipients.iter().map(|number| (*number, reply.clone().outcome()));
+        self.outcomes.extend(outcomes);
+        match refusal {
+            Refusal::Server(_) => Tried::InVain(self),
+            Refusal::All(_) => Tried::Settled(self),
+        }
     }
 }
 
 /// Why a server is not used now: tried again, whatever it said, since it said nothing of a recipient.
-fn unwilling(server: &str, ended: &Ended) -> Reply {
+pub(super) fn unwilling(server: &str, ended: &Ended) -> Reply {
     match ended {
         Ended::Gone(gone) => Reply::local(451, 4, 1, format!("{server}: {gone}")),
         Ended::Unwilling(reply) => {

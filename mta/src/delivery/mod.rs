@@ -6,12 +6,16 @@
 mod attempt;
 pub mod connection;
 pub mod dialogue;
+pub mod login;
 pub mod maildir;
 pub mod manager;
+pub mod pool;
 pub mod report;
 pub mod resolve;
 pub mod route;
 pub mod schedule;
+pub mod security;
+pub mod session;
 pub mod text;
 pub mod transfer;
 pub mod transport;

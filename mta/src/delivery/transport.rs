@@ -12,12 +12,18 @@ use std::sync::Arc;
 use smtp::reply::{Class, Code, Received, Status};
 
 use super::attempt::Core;
+use super::connection::Patience;
+use super::login::Passwords;
+use super::pool::Pool;
+use super::resolve::Resolver;
 pub use super::route::{Hop, hops};
 use super::transfer::Transfer;
 use crate::config::Config;
-use crate::control::Material;
+use crate::control::{Level, Material};
+use crate::policy::Policy;
 use crate::spool::envelope::Envelope;
 use crate::tls::Unusable;
+use crate::tls::client::Client;
 
 /// Longest text of a server's that is kept, in bytes.
 const MAX_TEXT: usize = 1000;
@@ -120,6 +126,12 @@ impl Reply {
         format!("{}.{subject}.{detail}", self.code.number() / 100)
     }
 
+    /// Whether it says that the access map couldn't be asked.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.source == Source::Local
+            && (self.code, self.status) == (Code::LOCAL_ERROR, Status { subject: 3, detail: 0 })
+    }
+
     /// What follows from it.
     pub fn outcome(self) -> Outcome {
         match self.code.class() {
@@ -164,6 +176,9 @@ pub enum Notifier {
     Mailbox,
 }
 
+/// Where lines for the log go.
+pub type Log = Arc<dyn Fn(Level, String) + Send + Sync>;
+
 /// Sends, for all of the sender. Cheap to clone; connections that can be used again are kept in it.
 #[derive(Clone)]
 pub struct Transport {
@@ -171,13 +186,37 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// From the settings and what is in the files that they name. Made anew with each
-    /// [`crate::control::ToChild::Load`].
+    /// From the settings, what is in the files that they name, and those who answer questions and write lines. Made anew
+    /// with each [`crate::control::ToChild::Load`], inside a runtime.
     ///
     /// # Errors
     /// [`Unusable`], which names the file.
-    pub fn new(config: Arc<Config>, _files: &Material) -> Result<Self, Unusable> {
-        Ok(Self { core: Arc::new(Core::new(config)?) })
+    pub fn new(
+        config: Arc<Config>,
+        files: &Material,
+        policy: Policy,
+        log: Log,
+    ) -> Result<Self, Unusable> {
+        Self::with(config, files, policy, log, Patience::default())
+    }
+
+    /// The same with other time limits.
+    ///
+    /// # Errors
+    /// [`Unusable`].
+    pub fn with(
+        config: Arc<Config>,
+        files: &Material,
+        policy: Policy,
+        log: Log,
+        patience: Patience,
+    ) -> Result<Self, Unusable> {
+        let resolver = Resolver::new(&config)?;
+        let client = Client::new(&config.tls, files)?;
+        let passwords = Passwords::new(files.files.iter());
+        let pool = Pool::default();
+        let core = Core { config, resolver, patience, policy, client, passwords, pool, log };
+        Ok(Self { core: Arc::new(core) })
     }
 
     /// One attempt. It always ends, within [`Patience::attempt`], and gives every recipient an outcome.
@@ -207,8 +246,9 @@ impl Report {
         }
     }
 
-    pub(super) fn of(transfer: Transfer, mailer: &'static str, relay: String) -> Self {
-        let Transfer { outcomes, in_doubt, notifier, .. } = transfer;
-        Self { outcomes, mailer, relay, in_doubt, notifier }
+    pub(super) fn take(&mut self, transfer: Transfer) {
+        self.outcomes.extend(transfer.outcomes);
+        self.in_doubt = transfer.in_doubt;
+        self.notifier = transfer.notifier;
     }
 }
