@@ -36,7 +36,7 @@ use nix::errno::Errno;
 use super::disk::{Directory, Locked};
 use super::envelope::Envelope;
 use super::id::{Id, Ids};
-use super::record::{self, Damage, Sum, Written};
+use super::record::{self, Damage};
 use super::state::State;
 use crate::delivery::transport::Text;
 
@@ -274,9 +274,8 @@ impl Queue {
         let queue = &self.0.queue;
         let id = self.0.ids.next();
         let envelope = Envelope { id, ..envelope.clone() };
-        let written = Written::new(&envelope, usize::MAX);
-        let (mut out, sum) = written.map_err(|why| Trouble::Unavailable(why.into()))?.before;
-        finish(&mut out, sum, text);
+        let written = record::write_message(&envelope, text);
+        let out = written.map_err(|why| Trouble::Unavailable(why.into()))?;
         let unfinished = format!("{id}{UNFINISHED}");
         let named =
             write(queue, &unfinished, &out).and_then(|()| queue.rename(&unfinished, id.as_str()));
@@ -367,11 +366,6 @@ fn write(directory: &Directory, name: &str, bytes: &[u8]) -> io::Result<()> {
     let file = directory.create(name)?;
     file.write_at(bytes, 0)?;
     file.sync()
-}
-
-fn finish(out: &mut Vec<u8>, mut sum: Sum, text: &[u8]) {
-    sum.put_text(text, out);
-    sum.end(out);
 }
 
 /// Gives a file its name in another directory too, if it hasn't got it yet.

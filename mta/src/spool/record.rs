@@ -42,7 +42,7 @@ mod walk;
 use crc32fast::Hasher;
 
 pub(super) use envelope::Written;
-pub use envelope::read_envelope;
+pub use envelope::{read_envelope, write_message};
 pub(super) use fields::{Fields, put_text};
 pub use read::{Damage, Records};
 pub use state::{read_state, write_state};

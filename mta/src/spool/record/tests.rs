@@ -14,10 +14,7 @@ use crate::spool::samples;
 use crate::spool::state::{Fate, Standing, State, Told};
 
 fn file(envelope: &Envelope, text: &[u8]) -> Vec<u8> {
-    let (mut out, mut sum) = Written::new(envelope, usize::MAX).unwrap().before;
-    sum.put_text(text, &mut out);
-    sum.end(&mut out);
-    out
+    write_message(envelope, text).unwrap()
 }
 
 fn text(file: &[u8]) -> Result<Vec<u8>, Damage> {

@@ -1,0 +1,5 @@
+//! `harness::address` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::address(bytes));
