@@ -19,3 +19,6 @@ pub mod session;
 pub mod text;
 pub mod transfer;
 pub mod transport;
+
+#[cfg(test)]
+mod tests;
