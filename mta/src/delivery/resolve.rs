@@ -41,6 +41,11 @@ impl Target {
         format!("{} [{}]", self.host, self.address.ip())
     }
 
+    /// As TLS has it: an address without its brackets.
+    pub fn tls_name(&self) -> &str {
+        bare(&self.host)
+    }
+
     /// As the log has it: `mx.example.org. [192.0.2.1]`.
     pub fn relay(&self) -> String {
         let dot = if self.host.starts_with('[') { "" } else { "." };
@@ -98,12 +103,8 @@ impl Resolver {
         match hop {
             Hop::Smtp(server) | Hop::LmtpTcp(server) => self.configured(server).await,
             Hop::Literal(address) => {
-                let host = match address {
-                    IpAddr::V4(address) => format!("[{address}]"),
-                    IpAddr::V6(address) => format!("[IPv6:{address}]"),
-                };
-                let address = SocketAddr::new(*address, config.delivery.port);
-                usable(config, &host, vec![Target { host: host.clone(), address }])
+                let target = literal(*address, config.delivery.port);
+                usable(config, &target.host.clone(), vec![target])
             }
             Hop::Mx(domain) => self.exchangers(config, domain).await,
             _ => Err(Reply::local(451, 3, 5, "this next hop has no server")),
@@ -113,10 +114,8 @@ impl Resolver {
     /// Its address may be one of this host: the administrator said so.
     async fn configured(&self, server: &Server) -> Result<Vec<Target>, Reply> {
         let Server { host, port, .. } = server;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = bare.trim_start_matches("IPv6:").parse::<IpAddr>() {
-            let address = SocketAddr::new(address, *port);
-            return Ok(vec![Target { host: format!("[{bare}]"), address }]);
+        if let Ok(address) = bare(host).parse::<IpAddr>() {
+            return Ok(vec![literal(address, *port)]);
         }
         // What an administrator wrote wrongly is mended by one: it isn't the sender's fault.
         let unknown = |why: &str| Reply::local(451, 4, 4, format!("{host}: {why}"));
@@ -220,6 +219,20 @@ impl Resolver {
         }
         Err(Reply::local(451, 4, 3, format!("the DNS doesn't tell {kind} of {said}: {error}")))
     }
+}
+
+/// Without the brackets of an address literal.
+fn bare(host: &str) -> &str {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bare.map_or(host, |bare| bare.strip_prefix("IPv6:").unwrap_or(bare))
+}
+
+fn literal(address: IpAddr, port: u16) -> Target {
+    let host = match address {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    };
+    Target { host, address: SocketAddr::new(address, port) }
 }
 
 fn bound(options: &mut ResolverOpts) {

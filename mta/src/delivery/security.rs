@@ -177,10 +177,9 @@ fn words(reply: &smtp::reply::Reply) -> Reply {
 
 /// Whether a certificate is for this name or address (RFC 9525): alternative names alone.
 fn is_named(facts: &Facts, host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']').trim_start_matches("IPv6:");
     let Some(der) = &facts.certificate else { return false };
     let der = CertificateDer::from(der.as_slice());
-    let (Ok(leaf), Ok(name)) = (webpki::EndEntityCert::try_from(&der), ServerName::try_from(bare))
+    let (Ok(leaf), Ok(name)) = (webpki::EndEntityCert::try_from(&der), ServerName::try_from(host))
     else {
         return false;
     };

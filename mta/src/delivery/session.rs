@@ -58,7 +58,7 @@ impl Core {
             session.dialogue.connection.extend(ends);
             if session.dialogue.reset().await.is_ok() {
                 let judged =
-                    session.channel.judge(&self.policy, &question, begin, &target.host).await;
+                    session.channel.judge(&self.policy, &question, begin, target.tls_name()).await;
                 return self.keep_or_quit(session, judged).await.map(|session| (session, key));
             }
         }
@@ -72,12 +72,12 @@ impl Core {
             Opened::Session(session) => *session,
             Opened::Failed(verify) => {
                 let channel = Channel::Clear(verify);
-                channel.judge(&self.policy, &question, begin, &target.host).await?;
+                channel.judge(&self.policy, &question, begin, target.tls_name()).await?;
                 let text = format!("{}: the connection ended with STARTTLS", target.label());
                 return Err(Refusal::Server(Reply::local(451, 4, 2, text)));
             }
         };
-        let judged = session.channel.judge(&self.policy, &question, begin, &target.host).await;
+        let judged = session.channel.judge(&self.policy, &question, begin, target.tls_name()).await;
         session = self.keep_or_quit(session, judged).await?;
         self.authenticate(&mut session, &key).await?;
         Ok((session, key))
@@ -99,7 +99,7 @@ impl Core {
 
     async fn authenticate(&self, session: &mut Session, key: &Key) -> Result<(), Refusal> {
         let Some(login) = &key.login else { return Ok(()) };
-        let logged_in = if session.channel.is_verified(&key.target.host) {
+        let logged_in = if session.channel.is_verified(key.target.tls_name()) {
             log_in(&mut session.dialogue, login, &self.passwords).await
         } else {
             let text = format!(
@@ -196,7 +196,7 @@ impl Core {
             return Err(Refusal::Server(Reply::local(451, 7, 0, text)));
         };
         let end = ends.min(Instant::now() + self.patience.command);
-        let shaking = self.client.connect(stream, &target.host, options);
+        let shaking = self.client.connect(stream, target.tls_name(), options);
         let shaken = match timeout_at(end, shaking).await {
             Ok(shaken) => shaken,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),

@@ -5,6 +5,7 @@ mod daemon;
 mod hostile;
 mod local;
 mod names;
+mod secure;
 mod server;
 
 use std::io::{self, Read};

@@ -69,9 +69,28 @@ pub fn listen_unix(path: &Path, script: Script) -> Heard {
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, heard: Heard) {
+    heard.lock().unwrap().push("<connect>".to_owned());
     let mut stream = BufReader::new(stream);
-    let mut line = "<connect>".to_owned();
+    let greeting = script("<connect>");
+    if !greeting.is_empty() && stream.write_all(greeting.as_bytes()).await.is_ok() {
+        go_on(stream, script, heard).await;
+    }
+}
+
+/// Hears commands, the first one next.
+pub async fn go_on(
+    mut stream: BufReader<impl AsyncRead + AsyncWrite + Unpin>,
+    script: Script,
+    heard: Heard,
+) {
+    let mut line = String::new();
     loop {
+        line.clear();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        assert!(line.ends_with("\r\n"), "{line:?}");
+        line.truncate(line.len() - 2);
         heard.lock().unwrap().push(line.clone());
         let answer = script(&line);
         let into_text = line == "DATA" && answer.starts_with('3');
@@ -86,12 +105,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, hear
                 return;
             }
         }
-        line.clear();
-        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-            return;
-        }
-        assert!(line.ends_with("\r\n"), "{line:?}");
-        line.truncate(line.len() - 2);
     }
 }
 
