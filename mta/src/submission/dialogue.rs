@@ -119,8 +119,8 @@ impl<S: Carrier> Dialogue<S> {
             Command::Ehlo(host) => self.greet(host, Greeting::Ehlo),
             Command::StartTls => return self.starttls().await,
             Command::Auth(mechanism, initial) => return self.auth(mechanism, initial).await,
-            Command::Mail(sender, parameters) => self.mail(sender, parameters).await,
-            Command::Rcpt(recipient, parameters) => self.rcpt(recipient, parameters).await,
+            Command::Mail(sender, parameters) => return self.mail(sender, parameters).await,
+            Command::Rcpt(recipient, parameters) => return self.rcpt(recipient, parameters).await,
             Command::Data => return self.data().await,
             Command::Bdat(chunk) => return self.bdat(chunk).await,
             Command::Rset => {
@@ -133,8 +133,8 @@ impl<S: Carrier> Dialogue<S> {
                 let text = format!("{} closing connection", self.desk.config.hostname);
                 return self.close_with(&Reply::new(Code::CLOSING, 0, 0, text));
             }
-            Command::Vrfy(_) => self.vrfy().await,
-            Command::Expn(_) => self.expn().await,
+            Command::Vrfy(_) => return self.vrfy().await,
+            Command::Expn(_) => return self.expn().await,
             Command::Help => {
                 let text = "See RFC 5321, and whoever runs this server";
                 self.wire.say(&Reply::new(Code::HELP, 0, 0, text));
@@ -147,6 +147,12 @@ impl<S: Carrier> Dialogue<S> {
     pub(super) fn forget_message(&mut self) {
         self.transaction = None;
         self.receiving = None;
+    }
+
+    /// Says this, and ends if that is what it says: the access map may.
+    pub(super) fn answer(&mut self, reply: &Reply) -> Result<(), End> {
+        self.wire.say(reply);
+        if reply.code() == Code::UNAVAILABLE { Err(End::Said) } else { Ok(()) }
     }
 
     /// Says this and ends.

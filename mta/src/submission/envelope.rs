@@ -13,7 +13,7 @@ use smtp::session::{Outcome, Step};
 use super::dialogue::Dialogue;
 use super::features::Features;
 use super::log;
-use super::wire::Carrier;
+use super::wire::{Carrier, End};
 use crate::control::Level;
 use crate::policy::{About, Answer, Question};
 use crate::spool::envelope::Addressee;
@@ -41,7 +41,11 @@ pub(super) enum Fate {
 }
 
 impl<S: Carrier> Dialogue<S> {
-    pub(super) async fn mail(&mut self, sender: Sender, parameters: MailParameters) {
+    pub(super) async fn mail(
+        &mut self,
+        sender: Sender,
+        parameters: MailParameters,
+    ) -> Result<(), End> {
         let reply = match self.judge_sender(&sender, &parameters).await {
             Ok(fate) => {
                 let text = format!("{sender}... Sender ok");
@@ -55,7 +59,7 @@ impl<S: Carrier> Dialogue<S> {
             Err(reply) => reply,
         };
         self.session.done(Step::Command(Verb::Mail), outcome(&reply));
-        self.wire.say(&reply);
+        self.answer(&reply)
     }
 
     async fn judge_sender(
@@ -142,7 +146,11 @@ impl<S: Carrier> Dialogue<S> {
         MailParameters { auth: Some(AuthParameter::Nobody), ..said }
     }
 
-    pub(super) async fn rcpt(&mut self, recipient: Recipient, parameters: RcptParameters) {
+    pub(super) async fn rcpt(
+        &mut self,
+        recipient: Recipient,
+        parameters: RcptParameters,
+    ) -> Result<(), End> {
         let reply = match self.judge_recipient(&recipient).await {
             Ok(fate) => {
                 let text = format!("{recipient}... Recipient ok");
@@ -157,7 +165,7 @@ impl<S: Carrier> Dialogue<S> {
             Err(reply) => reply,
         };
         self.session.done(Step::Command(Verb::Rcpt), outcome(&reply));
-        self.wire.say(&reply);
+        self.answer(&reply)
     }
 
     async fn judge_recipient(&self, recipient: &Recipient) -> Result<Fate, Reply> {
@@ -179,13 +187,13 @@ impl<S: Carrier> Dialogue<S> {
         }
     }
 
-    pub(super) async fn vrfy(&mut self) {
+    pub(super) async fn vrfy(&mut self) -> Result<(), End> {
         let text = "Cannot VRFY user; try RCPT to attempt delivery";
         let answer = Reply::new(Code::UNVERIFIED, 5, 2, text);
-        self.answer_if_permitted(About::Vrfy, "check_vrfy", answer).await;
+        self.answer_if_permitted(About::Vrfy, "check_vrfy", answer).await
     }
 
-    pub(super) async fn expn(&mut self) {
+    pub(super) async fn expn(&mut self) -> Result<(), End> {
         let answer = match self.features.unwrap_or_default().expn {
             true => Reply::new(Code::REFUSED, 1, 1, "There are no lists here"),
             false => {
@@ -193,10 +201,15 @@ impl<S: Carrier> Dialogue<S> {
                 Reply::new(Code::NOT_IMPLEMENTED, 7, 0, text)
             }
         };
-        self.answer_if_permitted(About::Expn, "check_expn", answer).await;
+        self.answer_if_permitted(About::Expn, "check_expn", answer).await
     }
 
-    async fn answer_if_permitted(&mut self, about: About, ruleset: &str, answer: Reply) {
+    async fn answer_if_permitted(
+        &mut self,
+        about: About,
+        ruleset: &str,
+        answer: Reply,
+    ) -> Result<(), End> {
         let question = self.facts.as_ref().clone().about(about);
         let reply = match self.desk.policy.ask(&question).await {
             Answer::Permitted | Answer::Undecided | Answer::Discard | Answer::Hold => answer,
@@ -206,7 +219,7 @@ impl<S: Carrier> Dialogue<S> {
             }
             Answer::Unavailable => unanswered(),
         };
-        self.wire.say(&reply);
+        self.answer(&reply)
     }
 }
 

@@ -163,7 +163,8 @@ impl<S: Carrier> Dialogue<S> {
             && self.desk.config.tls.ask == AskForCertificate::Always;
         let stream = self.wire.take().ok_or(End::Gone)?;
         let accept = server.accept(stream, if asks { Ask::Yes } else { Ask::No });
-        let (stream, tls) = match timeout_at(self.command_deadline(), accept).await {
+        let deadline = Instant::now() + self.desk.config.limits.login;
+        let (stream, tls) = match timeout_at(deadline.min(self.command_deadline()), accept).await {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
                 self.desk.log(log::no_handshake(self.relay(), &error));

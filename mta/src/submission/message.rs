@@ -181,14 +181,16 @@ impl<S: Carrier> Dialogue<S> {
         mut receiving: Box<Receiving>,
         damage: Option<Damage>,
     ) -> (Reply, Outcome) {
-        if let Some(damage) = damage {
-            return (damage.reply(), Outcome::Refuse);
-        }
-        receiving.close().await;
-        let reply = match receiving.trouble.take() {
-            Some(Trouble::Refused(reply)) => reply,
-            Some(Trouble::Spool(refused)) => self.no_room(&refused),
-            None => self.keep(*receiving).await,
+        let reply = match damage {
+            Some(damage) => damage.reply(),
+            None => {
+                receiving.close().await;
+                match receiving.trouble.take() {
+                    Some(Trouble::Refused(reply)) => reply,
+                    Some(Trouble::Spool(refused)) => self.no_room(&refused),
+                    None => self.keep(*receiving).await,
+                }
+            }
         };
         let outcome = outcome(&reply);
         if outcome != Outcome::Accept {

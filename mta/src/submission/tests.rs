@@ -367,9 +367,28 @@ async fn an_address_has_so_many_connections() {
     assert_eq!(codes, [220, 220, 421]);
 }
 
-#[test]
-fn a_session_that_waits_is_small() {
-    use crate::submission::dialogue::Dialogue;
-    let size = size_of::<Dialogue<tokio::net::TcpStream>>();
-    assert!(size <= 1024, "{size} bytes");
+fn closes(request: &Request) -> &'static str {
+    match request.value(Attribute::ProtocolState) {
+        "MAIL" => "421 4.7.0 Not from you",
+        _ => usual(request),
+    }
+}
+
+#[tokio::test]
+async fn the_map_may_end_a_connection() {
+    let house = House::new(closes);
+    let mut client = house.client(RELAY);
+    client.code().await;
+    assert_eq!(client.codes(&["EHLO x", "MAIL FROM:<>"]).await, [250, 421]);
+    assert_eq!(client.code().await, 0);
+}
+
+#[tokio::test]
+async fn a_session_that_waits_is_small() {
+    let house = House::new(usual);
+    let (near, _far) = tokio::io::duplex(1);
+    let address = "192.0.2.1:1".parse().unwrap();
+    let arrival = super::Arrival { listener: RELAY, client: address, server: address };
+    let size = size_of_val(&super::serve(near, arrival, house.desk.clone()));
+    assert!(size <= 2048, "{size} bytes");
 }
