@@ -44,25 +44,24 @@ fn settings(address: SocketAddr, sink: SocketAddr) -> String {
     format!(
         "\
 hostname = \"{HOST}\"
-local_domains = []
 spool = \"/var/spool/mta\"
-[daemon]
-auth = \"/run/saslauthd/auth\"
-policy = \"/run/saslauthd/policy\"
 [[listener]]
 role = \"submissions\"
 addresses = [\"{address}\"]
-[tls]
+[[certificate]]
 certificate = \"/etc/cert.pem\"
 key = \"/etc/key.pem\"
 [limits]
 connections = 12000
 connections_per_address = 12000
-[delivery]
-own_addresses = \"permitted\"
-[delivery.smarthost]
-smtp = \"{sink}\"
-"
+[[route]]
+to = \"*\"
+via = \"smtp\"
+host = \"{}\"
+port = {}
+",
+        sink.ip(),
+        sink.port()
     )
 }
 
