@@ -144,7 +144,12 @@ impl Queue {
             return Err(Trouble::Locked);
         }
         let (incoming, corrupt) = (open("incoming", SHARED)?, open("corrupt", OWN)?);
-        fs::File::open(spool)?.sync_all()?;
+        match fs::File::open(spool) {
+            Ok(above) => above.sync_all()?,
+            // The parent's, who made the directories, and keeps it to itself.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error.into()),
+        }
         let directories = Directories { incoming, queue, corrupt, ids: Ids::default() };
         directories.clear()?;
         Ok(Self(Arc::new(directories)))
