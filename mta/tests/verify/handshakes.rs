@@ -1,1 +1,89 @@
-//! Later.
+//! What else a handshake must be: ALPN, SNI, tickets of one listener alone, the exporter.
+
+use mta::tls::client::{Client, Name, named};
+use mta::tls::server::{Ask, Server};
+use mta::tls::{Facts, Verify};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::workshop::{Workshop, block_on, settings};
+
+/// A handshake of our client with our server, and a byte of each.
+async fn meet(client: &Client, server: &Server, options: &str) -> (Facts, Facts) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let options = client.options(options).unwrap();
+    let serve = async {
+        let (mut stream, facts) = server.accept(far, Ask::Yes).await.unwrap();
+        stream.write_all(b"2").await.unwrap();
+        stream.read_u8().await.unwrap();
+        facts
+    };
+    let visit = async {
+        let (mut stream, facts) = client.connect(near, "mta.oracle.test", &options).await.unwrap();
+        stream.read_u8().await.unwrap();
+        stream.write_all(b"Q").await.unwrap();
+        facts
+    };
+    let (served, visited) = tokio::join!(serve, visit);
+    (served, visited)
+}
+
+#[test]
+fn both_sides_see_the_same() {
+    let shop = Workshop::open();
+    let tls = settings("", shop);
+    let server = Server::new(&tls, &shop.material(), "a").unwrap();
+    let client = Client::new(&tls, &shop.material()).unwrap();
+    block_on(async {
+        let (served, visited) = meet(&client, &server, "").await;
+        assert_eq!((served.group, served.version), ("X25519MLKEM768", "TLSv1.3"));
+        assert_eq!(served.cipher, "TLS_AES_256_GCM_SHA384");
+        assert!(served.exporter.is_some() && served.exporter == visited.exporter);
+        assert_eq!((served.verify, visited.verify), (Verify::Ok, Verify::Ok));
+        assert_eq!(served.server_name.as_deref(), Some("mta.oracle.test"));
+        assert_eq!(named(&visited, "mta.oracle.test"), Name::Matches);
+        assert_eq!(named(&visited, "other.oracle.test"), Name::Differs);
+        assert_eq!(served.chain.len(), 1);
+
+        // A session that goes on is judged like a new one.
+        let (served, _) = meet(&client, &server, "").await;
+        assert_eq!((served.verify, served.reason.as_str()), (Verify::Ok, "ok"));
+
+        let (served, visited) =
+            meet(&client, &server, "Options=SSL_OP_NO_TLSv1_3;CipherList=CHACHA20").await;
+        assert_eq!((served.version, served.cipher), ("TLSv1.2", "ECDHE-RSA-CHACHA20-POLY1305"));
+        assert_eq!((served.exporter, visited.exporter), (None, None));
+
+        let (served, _) = meet(&client, &server, "CipherSuites=TLS_AES_128_GCM_SHA256").await;
+        assert_eq!((served.cipher, served.bits), ("TLS_AES_128_GCM_SHA256", 128));
+    });
+}
+
+#[test]
+fn a_ticket_of_another_listener_opens_nothing() {
+    let shop = Workshop::open();
+    let tls = settings("", shop);
+    let client = Client::new(&tls, &shop.material()).unwrap();
+    let first = Server::new(&tls, &shop.material(), "a").unwrap();
+    let mut others = settings("", shop);
+    others.client_authorities = vec![shop.path("otherroot.pem")];
+    let second = Server::new(&others, &shop.material(), "b").unwrap();
+    block_on(async {
+        assert_eq!(meet(&client, &first, "").await.0.verify, Verify::Ok);
+        assert_eq!(meet(&client, &first, "").await.0.verify, Verify::Ok);
+        let (served, _) = meet(&client, &second, "").await;
+        assert_eq!(served.verify, Verify::Fail);
+        assert_eq!(served.reason, "unable to get local issuer certificate");
+    });
+}
+
+#[test]
+fn who_speaks_another_protocol_gets_an_alert() {
+    let shop = Workshop::open();
+    let server = Server::new(&settings("", shop), &shop.material(), "a").unwrap();
+    let ask = |alpn: &str| shop.connect(&server, Ask::Yes, &["-alpn".into(), alpn.into()]);
+    assert!(ask("h2,http/1.1").is_err());
+    assert!(ask("imap").is_err());
+    assert_eq!(ask("smtp").unwrap().verify, Verify::No);
+    assert_eq!(ask("h2,smtp").unwrap().verify, Verify::No);
+    assert!(shop.connect(&server, Ask::Yes, &["-tls1_1".into()]).is_err());
+}

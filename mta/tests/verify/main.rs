@@ -44,10 +44,19 @@ fn theirs(vector: &Value) -> String {
     }
     let log = expect["log"].as_str().or_else(|| expect["log"][0].as_str()).unwrap();
     let reason = expect["verifymsg"].as_str().unwrap();
-    let (_, agreed) = log.split_once("version=").unwrap();
+    let agreed = match log.split_once("version=") {
+        Some((_, agreed)) => agreed.to_owned(),
+        // The line was another one; the same stands in Received:, in another order.
+        None => {
+            let (_, clause) = expect["received"].as_str().unwrap().split_once("(version=").unwrap();
+            let words: Vec<&str> = clause.split([' ', ')']).collect();
+            let bits = words[2].strip_prefix("bits=").unwrap();
+            format!("{}, {}, {}, bits={bits}/{bits}", words[0], words[3], words[1])
+        }
+    };
     let names = ["cert_subject", "cert_issuer", "cn_subject", "cn_issuer"];
     let names = names.map(|name| expect[name].as_str().unwrap_or("")).join(" ");
-    format!("{agreed}: {reason} {}", names.trim()).trim().to_owned()
+    one_line(&format!("{agreed}: {reason} {names}"))
 }
 
 fn ours(facts: &Facts) -> String {
@@ -60,7 +69,12 @@ fn ours(facts: &Facts) -> String {
         let plain = [&subject.common_name, &issuer.common_name];
         format!("{} {} {} {}", keys[0], keys[1], plain[0], plain[1])
     });
-    format!("{agreed}: {reason} {names}").trim().to_owned()
+    one_line(&format!("{agreed}: {reason} {names}"))
+}
+
+/// With one blank where there are several: an empty name leaves two.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Compares, and says of each difference whether it is meant.
