@@ -13,7 +13,7 @@ use std::time::Duration;
 use mta::config::{Config, Via};
 use mta::control::{FromChild, Level, Material, Socket};
 use mta::daemon::Connector;
-use mta::delivery::manager::{Arrivals, Manager, Settings};
+use mta::delivery::manager::{Manager, Settings};
 use mta::delivery::transport::Transport;
 use mta::link::{self, Link, Order, Orders};
 use mta::policy::Policy;
@@ -92,8 +92,7 @@ async fn serve(
     files: Landlock,
 ) -> Result<()> {
     let (link, orders) = Link::open(channel).map_err(Error::system("use the parent's channel"))?;
-    let arrivals =
-        Arrivals::watch(&config.spool).map_err(Error::system("watch incoming/ of the spool"))?;
+    let arrivals = queue.watch().map_err(Error::system("watch incoming/ of the spool"))?;
     let settings = settings(&link, config, material).map_err(handed_over)?;
     let reached = sandbox::finish(Calls::Sender, files)?;
     let manager = Manager::new(link.clone(), queue, settings);

@@ -298,8 +298,16 @@ impl Agenda {
         }
     }
 
-    /// An attempt has ended: how it went, and how long the next hop is left alone if it could not be reached.
-    pub(super) fn sent(&mut self, number: u32, reached: Reached, now: Instant) {
+    /// An attempt has come to something: whether the next hop was reached, and how long it is left alone if it wasn't.
+    /// Known at once, before anything is written, so that nobody else tries in vain.
+    pub(super) fn learn(&mut self, number: u32, reached: Reached, now: Instant) {
+        if let Some(destination) = self.destinations.get_mut(&number) {
+            destination.learn(reached, now);
+        }
+    }
+
+    /// An attempt has ended, and what became of it is written.
+    pub(super) fn sent(&mut self, number: u32) {
         self.active = self.active.saturating_sub(1);
         if let Some(destination) = self.destinations.get_mut(&number) {
             destination.active = destination.active.saturating_sub(1);
@@ -307,7 +315,6 @@ impl Agenda {
                 destination.probes -= 1;
                 self.probing = self.probing.saturating_sub(1);
             }
-            destination.learn(reached, now);
         }
         self.tidy(number);
     }

@@ -48,7 +48,8 @@ fn next_hops_take_turns_and_keep_their_limits() {
     let (done, number, _) = sends(&tasks)[0].clone();
     agenda.done_with_hop(done);
     agenda.forget(done);
-    agenda.sent(number, Reached::Yes, now);
+    agenda.learn(number, Reached::Yes, now);
+    agenda.sent(number);
     assert_eq!(sends(&agenda.advance(now, LIMITS).0).len(), 1);
 }
 
@@ -74,7 +75,8 @@ fn a_dead_hop_is_tried_by_one_message_and_the_others_are_put_off() {
     let pause = Duration::from_secs(60);
     for (id, number, _) in &begun {
         agenda.done_with_hop(*id);
-        agenda.sent(*number, Reached::No(pause, None), now);
+        agenda.learn(*number, Reached::No(pause, None), now);
+        agenda.sent(*number);
         agenda.wait(*id, now + pause);
     }
     let (tasks, _) = agenda.advance(now, LIMITS);
@@ -91,7 +93,8 @@ fn a_dead_hop_is_tried_by_one_message_and_the_others_are_put_off() {
     let (first, number, _) = sends(&tasks)[0].clone();
     agenda.done_with_hop(first);
     agenda.forget(first);
-    agenda.sent(number, Reached::Yes, later);
+    agenda.learn(number, Reached::Yes, later);
+    agenda.sent(number);
     assert_eq!(sends(&agenda.advance(later, LIMITS).0).len(), 2, "it is");
 }
 
@@ -108,7 +111,8 @@ fn dead_hops_together_leave_half_of_the_connections_to_others() {
     while known < 10 {
         for (id, number, _) in sends(&agenda.advance(now, limits).0) {
             agenda.done_with_hop(id);
-            agenda.sent(number, Reached::No(Duration::from_secs(1), None), now);
+            agenda.learn(number, Reached::No(Duration::from_secs(1), None), now);
+            agenda.sent(number);
             agenda.wait(id, later);
             known += 1;
         }
@@ -145,7 +149,8 @@ fn nothing_is_left_of_a_hop_that_nobody_needs() {
     let (first, number, _) = sends(&agenda.advance(now, LIMITS).0)[0].clone();
     agenda.done_with_hop(first);
     agenda.forget(first);
-    agenda.sent(number, Reached::Yes, now);
+    agenda.learn(number, Reached::Yes, now);
+    agenda.sent(number);
     assert_eq!(agenda.destinations().count(), 0);
     assert!(agenda.numbers.is_empty() && agenda.turns.is_empty() && agenda.due.is_empty());
 }

@@ -26,14 +26,14 @@ impl Manager {
         let begun = Instant::now();
         let wanted = Arc::clone(&hop);
         let prepared = self.blocking(move |house| house.prepare(id, &wanted)).await;
-        let mut reached = Reached::Yes;
         if let Some(Some((message, job))) = prepared {
             let report = self.deliver(job).await;
             self.0.note(&message, &report, begun);
-            reached = self.0.reached(number, &report);
+            let reached = self.0.reached(number, &report);
+            self.0.agenda().learn(number, reached, Instant::now());
             self.blocking(move |house| house.settle(id, &report)).await;
         }
-        self.0.agenda().sent(number, reached, Instant::now());
+        self.0.agenda().sent(number);
         self.0.wake.notify_one();
     }
 

@@ -56,6 +56,8 @@ impl Destination {
                 self.paused = None;
                 self.last = None;
             }
+            // Several that were begun together say it once.
+            Reached::No(..) if self.is_paused(now) => {}
             Reached::No(pause, reply) => {
                 self.failures = self.failures.saturating_add(1);
                 self.paused = now.checked_add(pause);

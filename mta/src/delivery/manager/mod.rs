@@ -5,7 +5,6 @@
 //! killed at any moment: what is lost is what it knew beyond the disk, never mail.
 
 mod agenda;
-mod arrivals;
 mod attempt;
 mod close;
 mod destination;
@@ -28,12 +27,12 @@ use crate::config::Config;
 use crate::control::{FromChild, Kept, Level};
 use crate::link::Link;
 use crate::spool::id::Id;
-use crate::spool::queue::{Message, Queue, Trouble};
+use crate::spool::queue::{Arrivals, Message, Queue, Trouble};
 use agenda::{Agenda, Entry, Limits, Phase, Task};
-pub use arrivals::Arrivals;
-use arrivals::{LOOK, News};
 use store::{Store, locked};
 
+/// When something is tried again that the disk refused.
+const LOOK: Duration = Duration::from_secs(60);
 /// Messages that are taken at a time: their fsyncs are shared.
 const TAKES: usize = 32;
 
@@ -192,30 +191,16 @@ impl Manager {
     }
 
     /// Takes what arrives.
-    async fn welcome(self, arrivals: Arrivals) {
-        self.look().await;
+    async fn welcome(self, mut arrivals: Arrivals) {
         loop {
-            match tokio::time::timeout(LOOK, arrivals.next()).await {
-                Ok(Ok(News::Named(ids))) => self.admit(ids).await,
-                Ok(Ok(News::Lost)) | Err(_) => self.look().await,
-                Ok(Err(error)) => {
-                    let text = format!("the kernel does not tell of arrivals: {error}");
-                    self.0.link.log(Level::Error, text);
+            match arrivals.next().await {
+                Ok(ids) => self.admit(ids).await,
+                Err(trouble) => {
+                    let text = format!("incoming/ cannot be listed: {trouble}; look at its disk");
+                    self.0.link.log(Level::Critical, text);
                     tokio::time::sleep(LOOK).await;
-                    self.look().await;
                 }
             }
-        }
-    }
-
-    async fn look(&self) {
-        match self.blocking(|house| house.store.queue.arrived()).await {
-            Some(Ok(ids)) => self.admit(ids).await,
-            Some(Err(trouble)) => {
-                let text = format!("incoming/ cannot be listed: {trouble}; look at its disk");
-                self.0.link.log(Level::Critical, text);
-            }
-            None => {}
         }
     }
 

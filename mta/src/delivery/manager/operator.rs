@@ -103,7 +103,7 @@ impl House {
         }
     }
 
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         let now = Instant::now();
         let agenda = self.agenda();
         let (mut waiting, mut active, mut held) = (0_u64, 0_u64, 0_u64);
