@@ -4,6 +4,7 @@
 
 mod access_map;
 mod certificates;
+mod queue;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use crate::access_map::Task as AccessTask;
 use crate::certificates::Task as CertificateTask;
 use crate::failure::Failure;
 use crate::help::{self, CHOICES, COMMANDS, Command, Value};
+use crate::queue::Task as QueueTask;
 use crate::secret::Secret;
 use crate::{moment, version};
 
@@ -34,6 +36,7 @@ pub(crate) enum Task {
     Ask(Ask),
     Access(AccessTask),
     Certificates(CertificateTask),
+    Queue(QueueTask),
 }
 
 /// The store of accounts.
@@ -211,6 +214,7 @@ impl Reader<'_> {
                 form: self.form(),
             }),
             _ if words.starts_with("access ") => Task::Access(self.access(operands)?),
+            _ if words.starts_with("queue ") => Task::Queue(self.queue(operands)?),
             _ if words.starts_with("cert ") => Task::Certificates(self.certificates(operands)?),
             _ => Task::Accounts(self.place()?, self.action(operands)?),
         })

@@ -102,6 +102,28 @@ pub(crate) const COMMANDS: &[Command] = &[
         "forget failed logins",
     ),
     command("cache flush", "", &["control"], "forget remembered successes"),
+    command(
+        "queue status",
+        "",
+        &["control", "json"],
+        "the mta's queue: counts, destinations, figures",
+    ),
+    command(
+        "queue list",
+        "",
+        &["control", "json", "state", "sender", "recipient"],
+        "list messages that the mta keeps, the oldest first",
+    ),
+    command(
+        "queue show",
+        "ID",
+        &["control", "json", "header"],
+        "show a message's envelope and what became of its recipients",
+    ),
+    command("queue hold", "ID | all", &["control", "json"], "send it no more until it is released"),
+    command("queue release", "ID | all", &["control", "json"], "end a hold, and try at once"),
+    command("queue retry", "ID | all", &["control", "json"], "try at once what waits"),
+    command("queue delete", "ID | all", &["control", "json"], "delete it; nobody is told"),
     command("access check", "FILE", &[], "show every mistake of an access map"),
     command(
         "access explain",
@@ -169,9 +191,13 @@ pub(crate) const CHOICES: &[Choice] = &[
     choice(
         "control",
         Value::Needed("PATH"),
-        "the daemon's control socket, /run/saslauthd/control by default",
+        "the control socket: /run/saslauthd/control by default, /run/mta/control for queue",
     ),
     choice("json", Value::None, "print JSON"),
+    choice("state", Value::Needed("STATE"), "messages that are waiting, active or held"),
+    choice("sender", Value::Needed("TEXT"), "messages whose sender has this in it"),
+    choice("recipient", Value::Needed("TEXT"), "messages of whose recipients one has this in it"),
+    choice("header", Value::None, "show the message's header, too, which is private"),
     choice("cert", Value::Needed("PEM"), "the client's certificate"),
     choice(
         "client",

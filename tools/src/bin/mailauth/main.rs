@@ -1,4 +1,5 @@
-//! `mailauth`: the operator's tool for accounts, test logins, access maps, certificates, and the state of the running daemon.
+//! `mailauth`: the operator's tool for accounts, test logins, access maps, certificates, and the state of the running daemon
+//! and of the mta's queue.
 //!
 //! Run by root or an operator. Account commands open the store itself, a SQLite database or a sasldb; all others ask
 //! the daemon over its sockets, and trust no byte of a reply on the terminal. A password comes from the terminal or a
@@ -12,6 +13,7 @@ mod daemon;
 mod failure;
 mod help;
 mod moment;
+mod queue;
 mod report;
 mod sasldb_file;
 mod secret;
@@ -44,6 +46,7 @@ fn run(task: Task) -> Result<u8, Failure> {
         Task::Ask(ask) => return daemon::ask(&ask),
         Task::Access(task) => return access_map::run(task),
         Task::Certificates(task) => return certificates::run(task),
+        Task::Queue(task) => queue::run(&task)?,
     }
     Ok(0)
 }

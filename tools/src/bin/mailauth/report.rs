@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::moment::shown;
 
-pub(crate) use daemon::{figures_of_user, limits, sentence, status};
+pub(crate) use daemon::{figures_of_user, limits, line, list, sentence, status};
 
 /// Somebody in a sasldb, and which secrets there are.
 pub(crate) struct Holder {
@@ -44,7 +44,7 @@ fn word(bytes: &[u8]) -> String {
 }
 
 /// Rows with columns of one width, the last one ragged.
-fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
@@ -62,7 +62,7 @@ fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-fn row(cells: &[&str]) -> Vec<String> {
+pub(crate) fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(ToString::to_string).collect()
 }
 
