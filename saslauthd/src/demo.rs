@@ -24,6 +24,10 @@ use crate::supervision::limiter;
 use crate::supervision::process::{Programs, Role, find};
 
 const USER: &str = "demo";
+/// Mail for it stays at home: an mta that is tried out beside us delivers it.
+const DOMAIN: &str = "demo.example";
+/// What the map says at first.
+const MAP: &str = "# The demo's access map; saslauthd-policy(7). It is read again within a second when it changes.\n";
 /// 32 characters that nobody takes for others, and no quote among them.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Five bits each.
@@ -32,13 +36,14 @@ const LENGTH: usize = 20;
 /// Serves until a signal ends it.
 pub fn demo(options: &Options, handed: &Handed) -> Result<(), Failure> {
     let base = base(handed)?;
+    make_base(&base)?;
     let plan = plan(&base, options)?;
     if UnixStream::connect(plan.run_dir.join("mux")).is_ok() {
         return Err(Failure::new(format!("a demo is running in {}; end it first", base.display())));
     }
     let programs = Programs::find().map_err(Failure::new)?;
     let identities = Identities::of(&plan, &AccountFiles::default())?;
-    make_directories(&base, &plan, &identities)?;
+    make_directories(&plan, &identities)?;
     let password = random_password()?;
     add_account(&plan, identities.of_role(Role::Checker).map(|role| &role.identity), &password)?;
     let welcome = welcome(&plan, &password);
@@ -74,23 +79,37 @@ fn plan(base: &Path, options: &Options) -> Result<Plan, crate::config::complaint
             .into_iter()
             .filter_map(|(name, there)| there.then_some(name))
             .collect();
+    // Whoever runs the demo states addresses and certificates of clients.
+    let uid = identity::current().map_or(0, |identity| identity.uid);
     let text = format!(
         "run_dir = {:?}\nrun_dir_mode = {:?}\nstate_dir = {:?}\nchain = {chain:?}\n\
-         [[socket]]\nprotocol = \"mux\"\n[[socket]]\nprotocol = \"pwcheck\"\n",
+         [[socket]]\nprotocol = \"mux\"\n[[socket]]\nprotocol = \"pwcheck\"\n\
+         [[socket]]\nprotocol = \"auth\"\naddress_uids = [{uid}]\ncertificate_uids = [{uid}]\n\
+         [[socket]]\nprotocol = \"policy\"\n\
+         [access]\nmap = {:?}\nlocal_domains = [\"{DOMAIN}\", \"mail.{DOMAIN}\"]\n",
         base.join("run"),
         if identity::is_root() { "0711" } else { "0700" },
         base.join("state"),
+        base.join("access"),
     );
     let mut config = Config::parse("the demo's configuration", &text)?;
     options.apply(&mut config);
     config.plan(&host(Foreground::Yes))
 }
 
-/// New ones each time: the last demo's account has a password that nobody knows any more.
-fn make_directories(base: &Path, plan: &Plan, identities: &Identities) -> Result<(), Failure> {
+/// The directory of everything, and an empty access map unless there is one.
+fn make_base(base: &Path) -> Result<(), Failure> {
     // The checker has to pass through, as another user when we are root.
     let mode = if identity::is_root() { 0o711 } else { 0o700 };
-    Directory::open_or_create(base, mode, None)?;
+    let directory = Directory::open_or_create(base, mode, None)?;
+    if !base.join("access").exists() {
+        directory.write_durably("access", MAP.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// New ones each time: the last demo's account has a password that nobody knows any more.
+fn make_directories(plan: &Plan, identities: &Identities) -> Result<(), Failure> {
     match std::fs::remove_dir_all(&plan.state_dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             let path = plan.state_dir.display();
@@ -198,11 +217,14 @@ mod tests {
 
     #[test]
     fn the_demos_configuration_is_sound_and_its_login_can_be_pasted() {
-        let plan = plan(Path::new("/tmp/a b"), &Options::default()).unwrap();
-        assert_eq!(plan.sockets.len(), 2);
+        let directory = tempfile::Builder::new().prefix("a b").tempdir().unwrap();
+        make_base(directory.path()).unwrap();
+        let plan = plan(directory.path(), &Options::default()).unwrap();
+        assert_eq!(plan.sockets.len(), 4);
         assert_eq!(plan.checker.backends.first().unwrap().name, "sqlite");
         let text = welcome(&plan, "secret");
-        assert!(text.contains("-u demo -p 'secret' -f '/tmp/a b/run/mux'\n"), "{text}");
+        let mux = directory.path().join("run/mux");
+        assert!(text.contains(&format!("-u demo -p 'secret' -f '{}'\n", mux.display())), "{text}");
         assert_eq!(quoted("/a'b"), "'/a'\\''b'");
     }
 }

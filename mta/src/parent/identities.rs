@@ -72,6 +72,17 @@ impl Identities {
         role.map(|role| role.arguments()).unwrap_or_default()
     }
 
+    /// Makes a directory that the sender alone uses, such as one of maildirs.
+    ///
+    /// # Errors
+    /// It can't be made, or is somebody else's.
+    pub fn prepare_for_sender(&self, path: &Path) -> sys::Result<()> {
+        match &self.sender {
+            Some(sender) => prepare(path, (sender.uid, sender.gid), 0o700),
+            None => Directory::open_or_create(path, 0o700, None).map(drop),
+        }
+    }
+
     /// Makes the spool: `incoming/` is the receiver's, with the sender's group, which takes messages out; the others are
     /// the sender's alone.
     ///
@@ -85,7 +96,7 @@ impl Identities {
             }
             return Ok(());
         };
-        Directory::open_or_create(spool, 0o711, None)?;
+        Directory::open_or_create(spool, 0o755, None)?;
         // Messages get the group of the directory, by which the sender reads them.
         prepare(&spool.join("incoming"), (receiver.uid, sender.gid), 0o2770)?;
         prepare(&spool.join("queue"), (sender.uid, sender.gid), 0o700)?;

@@ -41,6 +41,8 @@ pub(super) struct Source {
     pub(super) path: Option<PathBuf>,
     /// Whether somebody reads standard error.
     pub(super) foreground: Foreground,
+    /// What to do about a port that somebody has.
+    pub(super) taken: Taken,
 }
 
 /// A configuration that was read.
@@ -63,7 +65,7 @@ impl Source {
             false => trusted_text(path, uid).map_err(|message| Report::of(&name, message))?,
         };
         let mut config = Config::parse_as(&name, &text)?;
-        let mut taken = Taken::Fails;
+        let mut taken = self.taken;
         if !identity::is_root() && !names_listeners(&text) {
             taken = Taken::AnyPort;
             for listener in &mut config.listeners {
@@ -115,7 +117,8 @@ impl Loaded {
 /// # Errors
 /// That.
 pub fn check(options: &Options) -> Result<String, Failure> {
-    let source = Source { path: options.config.clone(), foreground: Foreground::Yes };
+    let source =
+        Source { path: options.config.clone(), foreground: Foreground::Yes, taken: Taken::Fails };
     let loaded = source.load()?;
     loaded.manifests()?;
     let path = options.config.as_deref().unwrap_or(Path::new(DEFAULT));
@@ -127,7 +130,8 @@ pub fn check(options: &Options) -> Result<String, Failure> {
 /// # Errors
 /// The configuration's, and those of useradd.
 pub fn create_users(options: &Options) -> Result<String, Failure> {
-    let source = Source { path: options.config.clone(), foreground: Foreground::Yes };
+    let source =
+        Source { path: options.config.clone(), foreground: Foreground::Yes, taken: Taken::Fails };
     super::identities::create_users(&source.load()?.config.operation)
 }
 
@@ -140,7 +144,7 @@ pub fn serve(options: &Options, handed: &Handed) -> Result<u8, Failure> {
         true => Foreground::Yes,
         false => Foreground::No,
     };
-    let source = Source { path: options.config.clone(), foreground };
+    let source = Source { path: options.config.clone(), foreground, taken: Taken::Fails };
     // Errors of the configuration are shown on the terminal, with their carets, before anything is started.
     source.load()?.manifests()?;
     let waiting = match foreground {
