@@ -7,8 +7,15 @@ use harness::subject::{built, require_built};
 
 use crate::top;
 
-const PROGRAMS: [&str; 6] =
-    ["saslauthd", "mailauth", "saslpasswd2", "sasldblistusers2", "testsaslauthd", "checkpassword"];
+const PROGRAMS: [&str; 7] = [
+    "saslauthd",
+    "mta",
+    "mailauth",
+    "saslpasswd2",
+    "sasldblistusers2",
+    "testsaslauthd",
+    "checkpassword",
+];
 
 #[test]
 fn help_and_manual_name_the_same_flags() {
@@ -64,7 +71,8 @@ fn help(program: &str, words: &[&str]) -> String {
 }
 
 fn manual(program: &str) -> String {
-    let path = top().join("saslauthd/man").join(format!("{program}.8.md"));
+    let room = if program == "mta" { "mta/man" } else { "saslauthd/man" };
+    let path = top().join(room).join(format!("{program}.8.md"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
