@@ -367,6 +367,51 @@ async fn an_address_has_so_many_connections() {
     assert_eq!(codes, [220, 220, 421]);
 }
 
+/// Ends of data to somebody else, and to us none (CVE-2023-51764 and its kin).
+const NO_ENDS: [&str; 10] = [
+    "\n.\n",
+    "\n.\r\n",
+    "\r\n.\n",
+    "\r.\r\n",
+    "\r.\r",
+    "\r.\n",
+    "\r\n.\r",
+    "\r\r\n.\r\r\n",
+    "\r\n\0.\r\n",
+    "\n.\r",
+];
+
+#[tokio::test]
+async fn no_message_is_smuggled_behind_another_wherever_it_is_cut() {
+    let house = House::new(usual);
+    let mut tried = 0;
+    for end in NO_ENDS {
+        let behind = "MAIL FROM:<evil@x.test>\r\nRCPT TO:<b@local.test>\r\nDATA\r\n\r\nhi\r\n.\r\n";
+        let message = format!("A: b\r\n\r\nhi{end}{behind}");
+        let chunk = format!("BDAT {} LAST\r\n{message}", message.len());
+        for (command, bytes) in [(Some("DATA"), message), (None, chunk)] {
+            for cut in 0..=bytes.len() {
+                let mut client = house.client(RELAY);
+                client.code().await;
+                client.write("EHLO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@local.test>\r\n").await;
+                let codes = [client.code().await, client.code().await, client.code().await];
+                assert_eq!(codes, [250; 3]);
+                if let Some(command) = command {
+                    assert_eq!(client.codes(&[command]).await, [354]);
+                }
+                let (first, second) = bytes.as_bytes().split_at(cut);
+                client.write(first).await;
+                tokio::task::yield_now().await;
+                client.write(second).await;
+                assert_eq!(client.code().await, 550, "{end:?} at {cut}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1500, "{tried}");
+    assert!(house.kept().is_empty());
+}
+
 fn closes(request: &Request) -> &'static str {
     match request.value(Attribute::ProtocolState) {
         "MAIL" => "421 4.7.0 Not from you",

@@ -82,7 +82,7 @@ pub(super) type Map = fn(&Request) -> &'static str;
 pub(super) fn usual(request: &Request) -> &'static str {
     let asked = (request.value(Attribute::ProtocolState), request.value(Attribute::Ruleset));
     match asked {
-        ("RCPT", _) if request.value(Attribute::SaslUsername) != "" => "OK",
+        ("RCPT", _) if !request.value(Attribute::SaslUsername).is_empty() => "OK",
         ("RCPT", _) if request.value(Attribute::Recipient).ends_with("@local.test") => "OK",
         ("RCPT", _) if request.value(Attribute::Verify) == "OK" => "OK",
         (_, "srv_features") => "DUNNO\nvalue=",
