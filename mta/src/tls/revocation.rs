@@ -41,8 +41,11 @@ pub(super) enum Demand {
 pub(super) struct Revoked {
     by_issuer: HashMap<Comparable, Vec<List>>,
     /// Whether a list is signed with a key: a list may be long, and an authority's key comes again and again.
-    signed: Mutex<HashMap<([u8; 32], [u8; 32]), bool>>,
+    signed: Mutex<HashMap<ListAndKey, bool>>,
 }
+
+/// The SHA-256 of both.
+type ListAndKey = ([u8; 32], [u8; 32]);
 
 /// One of them.
 #[derive(Debug)]

@@ -43,7 +43,6 @@ fn name_constraints_hold_as_with_openssl() {
         "{AUTHORITY}nameConstraints=critical,permitted;DNS:good.example,permitted;email:.good.example,permitted;IP:10.0.0.0/255.0.0.0,excluded;DNS:bad.good.example\n"
     );
     issue(shop, "nc-ca", "root", "/CN=Constrained CA", &permitted);
-    shop.write("nc-dir.sect", "");
     for (at, (subject, names)) in [
         ("/CN=machine", "DNS:mx.good.example"),
         ("/CN=machine", "DNS:mx.evil.example"),
