@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// 52 bits of microseconds since 1970, then 28 random ones, five bits a letter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id([u8; Id::LENGTH]);
+pub struct Id([u8; Self::LENGTH]);
 
 /// In ASCII's order, without I, L, O and U, which are misread.
 const LETTERS: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -65,6 +65,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// [`Damage`], after which nothing more is to be had.
+    #[expect(clippy::should_implement_trait, reason = "what it lends lives until the next one")]
     pub fn next(&mut self) -> Result<Option<(Kind, &[u8])>, Damage> {
         if self.ended {
             return Ok(None);
