@@ -52,7 +52,7 @@ impl Pool {
     pub async fn put(&self, key: Key, session: Session, idle: Duration) {
         let number = self.with(|waiting| {
             if waiting.sessions.len() >= MOST {
-                return Err(session);
+                return Err(Box::new(session));
             }
             waiting.next += 1;
             waiting.sessions.push((waiting.next, key, session));

@@ -5,6 +5,7 @@
 //! MTA-STS belong: [`Target`] is what they would say more of.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -13,10 +14,13 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::parse_resolv_conf;
 
 use super::route::Hop;
 use super::transport::Reply;
+use crate::config::files::RESOLV_CONF;
 use crate::config::{Config, OwnAddresses, Server};
+use crate::control::Material;
 use crate::tls::Unusable;
 
 /// Most servers of a domain that are looked at.
@@ -55,7 +59,8 @@ impl Target {
 
 /// Asks name servers. Answers are kept as long as they may be.
 pub struct Resolver {
-    inner: TokioResolver,
+    /// `None` when the host names no name server: nobody knows anything then, and mail that needs none still goes.
+    inner: Option<TokioResolver>,
 }
 
 /// What there is of a name.
@@ -68,17 +73,19 @@ enum Records {
 }
 
 impl Resolver {
-    /// Asks those of the settings, or those of /etc/resolv.conf.
+    /// Asks those of the settings, or those of the host's resolv.conf as it was handed over.
     ///
     /// # Errors
-    /// There are none in the settings, and /etc/resolv.conf can't be read.
-    pub fn new(config: &Config) -> Result<Self, Unusable> {
-        let unusable = |error: NetError| {
-            Unusable(format!("/etc/resolv.conf: {error}; or set delivery.name_servers"))
-        };
+    /// They can't be asked at all.
+    pub fn new(config: &Config, files: &Material) -> Result<Self, Unusable> {
+        let unusable = |error: NetError| Unusable(format!("delivery.name_servers: {error}"));
         let servers = &config.delivery.name_servers;
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(unusable)?
+        let handed = files.files.get(Path::new(RESOLV_CONF)).map(Vec::as_slice);
+        let (servers, mut options) = if servers.is_empty() {
+            let Ok(host) = parse_resolv_conf(handed.unwrap_or_default()) else {
+                return Ok(Self { inner: None });
+            };
+            host
         } else {
             let servers = servers.iter().map(|address| {
                 let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
@@ -89,10 +96,19 @@ impl Resolver {
                 NameServerConfig::new(address.ip(), true, connections.into())
             });
             let servers = ResolverConfig::from_name_servers(servers.collect());
-            TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+            (servers, ResolverOpts::default())
         };
-        bound(builder.options_mut());
-        Ok(Self { inner: builder.build().map_err(unusable)? })
+        bound(&mut options);
+        let provider = TokioRuntimeProvider::default();
+        let builder = TokioResolver::builder_with_config(servers, provider).with_options(options);
+        Ok(Self { inner: Some(builder.build().map_err(unusable)?) })
+    }
+
+    fn inner(&self) -> Result<&TokioResolver, Reply> {
+        self.inner.as_ref().ok_or_else(|| {
+            let text = "no name server is known; write delivery.name_servers, or mend resolv.conf";
+            Reply::local(451, 4, 3, text)
+        })
     }
 
     /// The servers of a hop, the first to be tried first; at least one.
@@ -119,7 +135,7 @@ impl Resolver {
         }
         // What an administrator wrote wrongly is mended by one: it isn't the sender's fault.
         let unknown = |why: &str| Reply::local(451, 4, 4, format!("{host}: {why}"));
-        let found = self.inner.lookup_ip(absolute(host).map_err(|_| unknown("no name"))?).await;
+        let found = self.inner()?.lookup_ip(absolute(host).map_err(|_| unknown("no name"))?).await;
         let found = found.map_err(|error| unknown(&error.to_string()))?;
         let targets = found.iter().take(ADDRESSES).map(|address| Target {
             host: host.trim_end_matches('.').to_owned(),
@@ -197,7 +213,7 @@ impl Resolver {
     }
 
     async fn records(&self, name: Name, kind: RecordType, said: &str) -> Result<Records, Reply> {
-        let error = match self.inner.lookup(name, kind).await {
+        let error = match self.inner()?.lookup(name, kind).await {
             Ok(found) => {
                 let records = found.answers().iter().map(|record| record.data.clone());
                 let records: Vec<_> =

@@ -211,7 +211,7 @@ impl Transport {
         log: Log,
         patience: Patience,
     ) -> Result<Self, Unusable> {
-        let resolver = Resolver::new(&config)?;
+        let resolver = Resolver::new(&config, files)?;
         let client = Client::new(&config.tls, files)?;
         let passwords = Passwords::new(files.files.iter());
         let pool = Pool::default();

@@ -10,7 +10,7 @@ use tokio::net::UnixListener;
 type Judge = Box<dyn Fn(&Request) -> String + Send>;
 
 /// What it answers, and what it was asked.
-pub struct Daemon {
+pub(super) struct Daemon {
     directory: tempfile::TempDir,
     judge: Arc<Mutex<Judge>>,
     /// Rulesets, with the recipient and what is known of TLS.
@@ -19,7 +19,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Answers DUNNO to all.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("policy")).unwrap();
         let judge: Arc<Mutex<Judge>> = Arc::new(Mutex::new(Box::new(|_| "DUNNO".to_owned())));
@@ -64,12 +64,12 @@ impl Daemon {
     }
 
     /// Where it listens.
-    pub fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.directory.path().join("policy")
     }
 
     /// From now on.
-    pub fn says(&self, judge: impl Fn(&Request) -> String + Send + 'static) {
+    pub(super) fn says(&self, judge: impl Fn(&Request) -> String + Send + 'static) {
         *self.judge.lock().unwrap() = Box::new(judge);
     }
 }

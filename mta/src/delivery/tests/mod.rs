@@ -43,11 +43,11 @@ pub(super) struct House {
 pub(super) const SETTINGS: &str = "hostname = \"mta.test\"\n";
 
 impl House {
-    pub async fn new(settings: &str) -> Self {
+    pub(super) async fn new(settings: &str) -> Self {
         Self::with(settings, Material::default()).await
     }
 
-    pub async fn with(settings: &str, files: Material) -> Self {
+    pub(super) async fn with(settings: &str, files: Material) -> Self {
         let config = Config::parse(&format!("{SETTINGS}{settings}")).unwrap();
         let daemon = Daemon::start();
         let connector = Connector::Path(daemon.socket());
@@ -70,7 +70,7 @@ impl House {
         Self { transport, daemon, lines }
     }
 
-    pub async fn deliver(&self, job: Job) -> Report {
+    pub(super) async fn deliver(&self, job: Job) -> Report {
         let report = self.transport.deliver(job).await;
         let mut numbers: Vec<u32> = report.outcomes.iter().map(|(number, _)| *number).collect();
         numbers.sort_unstable();

@@ -8,18 +8,18 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::net::{TcpListener, UnixListener};
 
 /// What it answers to a line, or to the text (`.`); `""` closes the connection.
-pub type Script = Arc<dyn Fn(&str) -> String + Send + Sync>;
+pub(super) type Script = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// What it heard, each connection with `<connect>` first and a text as one entry.
-pub type Heard = Arc<Mutex<Vec<String>>>;
+pub(super) type Heard = Arc<Mutex<Vec<String>>>;
 
 /// EHLO with these extensions, and 250 to all.
-pub fn kind(extensions: &'static [&'static str]) -> Script {
+pub(super) fn kind(extensions: &'static [&'static str]) -> Script {
     Arc::new(move |line| answer(line, extensions))
 }
 
 /// The answers of a kind server.
-pub fn answer(line: &str, extensions: &[&str]) -> String {
+pub(super) fn answer(line: &str, extensions: &[&str]) -> String {
     let verb = line.split([' ', ':']).next().unwrap_or_default();
     match verb {
         "<connect>" => "220 mx.test ESMTP\r\n".into(),
@@ -40,7 +40,7 @@ pub fn answer(line: &str, extensions: &[&str]) -> String {
 }
 
 /// Listens on loopback.
-pub async fn listen(script: Script) -> (SocketAddr, Heard) {
+pub(super) async fn listen(script: Script) -> (SocketAddr, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let heard = Heard::default();
@@ -55,7 +55,7 @@ pub async fn listen(script: Script) -> (SocketAddr, Heard) {
 }
 
 /// Listens on a Unix socket.
-pub fn listen_unix(path: &Path, script: Script) -> Heard {
+pub(super) fn listen_unix(path: &Path, script: Script) -> Heard {
     let listener = UnixListener::bind(path).unwrap();
     let heard = Heard::default();
     let noted = Arc::clone(&heard);
@@ -78,7 +78,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, hear
 }
 
 /// Hears commands, the first one next.
-pub async fn go_on(
+pub(super) async fn go_on(
     mut stream: BufReader<impl AsyncRead + AsyncWrite + Unpin>,
     script: Script,
     heard: Heard,
