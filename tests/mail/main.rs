@@ -1,1 +1,18 @@
 //! The mta from outside, through the sockets that mail clients and servers use, with the daemon beside it.
+//!
+//! Runs as root: every test has a house of its own (harness/mta.rs). Names in tests such as g1 and h3 are those of the
+//! list of attacks that a mail server has to stand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod dialogues;
+mod divergences;
+mod original;
+mod replay;
+mod starttls;
+mod vectors;
+mod whole;
+
+#[path = "../peers/mod.rs"]
+#[allow(dead_code, reason = "of the peers this suite needs their worlds and sendmail")]
+mod peers;

@@ -117,12 +117,20 @@ impl Namespace {
         port: u16,
         patience: Duration,
     ) -> io::Result<TcpStream> {
-        let network = fs::File::open(format!("/proc/{}/ns/net", self.first))?;
         let address = SocketAddr::from((host, port));
-        // A thread enters alone: the socket it makes stays in that network wherever it is used.
+        self.inside(move || TcpStream::connect_timeout(&address, patience))
+    }
+
+    /// Does something in the network of the namespace: a socket that is made there stays there wherever it is used.
+    pub(crate) fn inside<T: Send + 'static>(
+        &self,
+        action: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let network = fs::File::open(format!("/proc/{}/ns/net", self.first))?;
+        // A thread enters alone.
         let dialler = thread::spawn(move || {
             setns(network, CloneFlags::CLONE_NEWNET)?;
-            TcpStream::connect_timeout(&address, patience)
+            action()
         });
         dialler.join().unwrap_or_else(|_| Err(io::Error::other("the dialling thread panicked")))
     }
