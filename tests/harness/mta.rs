@@ -11,7 +11,7 @@ pub mod tls;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -98,6 +98,11 @@ pub struct Plan {
     daemon: String,
     identity: Identity,
     clients: Vec<String>,
+    host: String,
+    domains: Vec<String>,
+    accounts: Vec<(String, String)>,
+    authorities: Vec<PathBuf>,
+    before: String,
 }
 
 impl Default for Plan {
@@ -116,7 +121,42 @@ impl Plan {
             daemon: String::new(),
             identity: Identity::Root,
             clients: Vec::new(),
+            host: HOST.to_owned(),
+            domains: vec![DOMAIN.to_owned()],
+            accounts: vec![(LOGIN.to_owned(), PASSWORD.to_owned())],
+            authorities: Vec::new(),
+            before: String::new(),
         }
+    }
+
+    /// A shell script to be run inside before the servers are started: what is mounted, say.
+    #[must_use]
+    pub fn before(mut self, script: &str) -> Self {
+        self.before += script;
+        self.before += "\n";
+        self
+    }
+
+    /// Another name of the server, and other domains whose mail is delivered here.
+    #[must_use]
+    pub fn named(mut self, host: &str, domains: &[&str]) -> Self {
+        self.host = host.to_owned();
+        self.domains = domains.iter().map(|domain| (*domain).to_owned()).collect();
+        self
+    }
+
+    /// One more account.
+    #[must_use]
+    pub fn account(mut self, name: &str, password: &str) -> Self {
+        self.accounts.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// One more authority whose clients are believed: a PEM file, which is copied.
+    #[must_use]
+    pub fn authority(mut self, file: &Path) -> Self {
+        self.authorities.push(file.to_owned());
+        self
     }
 
     /// More lines of the access map; `{pin:NAME}` stands for a client's `CertKey:` entry.
@@ -182,17 +222,25 @@ impl Plan {
 
     /// Starts both on an address that was taken before, for sinks.
     pub fn start_at(self, place: Place) -> io::Result<House> {
-        let hash = quick_hash(PASSWORD)?;
-        let sandbox = SandboxPlan::default().accounts(&[Account::with(LOGIN, &hash)]).start()?;
+        let mut accounts = Vec::new();
+        for (name, password) in &self.accounts {
+            accounts.push(Account::with(name, &quick_hash(password)?));
+        }
+        let sandbox = SandboxPlan::default().accounts(&accounts).start()?;
         let house = House::furnish(self, place, sandbox)?;
         house.started()
     }
 
     fn mta_config(&self, place: &Place) -> String {
         let address = place.address();
+        let authorities: String =
+            self.authorities.iter().map(|file| format!(", \"{}\"", inside(file))).collect();
         let mut text = format!(
-            "hostname = \"{HOST}\"\nlocal_domains = [\"{DOMAIN}\"]\nspool = \"/var/lib/mta\"\n{}\n\
-             [tls]\nclient_authorities = [\"/etc/mta/tls/ca.pem\"]\nserver_authorities = [\"/etc/mta/tls/ca.pem\"]\n",
+            "hostname = \"{}\"\nlocal_domains = [{}]\nspool = \"/var/lib/mta\"\n{}\n\
+             [tls]\nclient_authorities = [\"/etc/mta/tls/ca.pem\"{authorities}]\n\
+             server_authorities = [\"/etc/mta/tls/ca.pem\"]\n",
+            self.host,
+            quoted(&self.domains),
             self.top
         );
         for (role, port) in
@@ -210,10 +258,22 @@ impl Plan {
             "chain = [\"shadow\"]\n[limits]\non = false\n[[socket]]\n[[socket]]\nprotocol = \"auth\"\n\
              address_uids = [\"root\", \"mta\", \"nobody\"]\ncertificate_uids = [\"root\", \"mta\", \"nobody\"]\n\
              [[socket]]\nprotocol = \"policy\"\n\
-             [access]\nmap = \"/etc/access\"\nlocal_domains = [\"{DOMAIN}\", \"{HOST}\"]\n{}",
+             [access]\nmap = \"/etc/access\"\nlocal_domains = [{}, \"{}\"]\n{}",
+            quoted(&self.domains),
+            self.host,
             self.daemon
         )
     }
+}
+
+/// Where a copy of an authority lies inside.
+fn inside(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("/etc/mta/tls/of-clients-{name}")
+}
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// The two servers, running.
@@ -230,8 +290,10 @@ pub struct House {
 impl House {
     fn furnish(plan: Plan, place: Place, sandbox: Sandbox) -> io::Result<Self> {
         let house = Self { mta: None, daemon: None, sandbox, place, plan };
-        let names = ["--name", HOST];
-        house.cert(&[&["init"], &names[..]].concat())?;
+        house.cert(&["init", "--name", &house.plan.host])?;
+        for file in &house.plan.authorities {
+            fs::copy(file, house.sandbox.path().join(inside(file).trim_start_matches('/')))?;
+        }
         for client in &house.plan.clients {
             house.cert(&["issue", "--client", client])?;
         }
@@ -257,6 +319,10 @@ impl House {
             for file in fs::read_dir(root.join("etc/mta/tls"))? {
                 std::os::unix::fs::chown(file?.path(), Some(owner), Some(owner))?;
             }
+        }
+        let ran = house.sandbox.run("sh", ["-ec", &house.plan.before])?;
+        if ran.code != Some(0) {
+            return Err(io::Error::other(format!("{}: {ran:?}", house.plan.before)));
         }
         Ok(house)
     }

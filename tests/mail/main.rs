@@ -7,8 +7,10 @@
 
 mod dialogues;
 mod divergences;
+mod hops;
 mod original;
 mod replay;
+mod smuggling;
 mod starttls;
 mod vectors;
 mod whole;
