@@ -40,6 +40,8 @@ fn lasting(line: &str) -> String {
     }
     // The full name of an account, which is its machine's.
     let line = &line.replace(" root <root@", " <root@");
+    // Said because nothing is delivered here.
+    let line = line.strip_suffix(" (will queue)").unwrap_or(line);
     let words = line.split(' ').enumerate();
     let lasting = words.map(|(index, word)| {
         if index == 2 && line.ends_with("Message accepted for delivery") { "QID" } else { word }
