@@ -11,6 +11,7 @@ use credentials::policy::Policy;
 use credentials::stand_in::{Census, Shape};
 use credentials::verifier::Verifier;
 use credentials::{Generation, Lookup, ScramHash, Trouble};
+use protocol::Senders;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, TransactionBehavior, named_params};
 
@@ -127,6 +128,30 @@ impl Backend {
         hash: ScramHash,
     ) -> Lookup<Found> {
         self.find(user, realm, now, Some(hash))
+    }
+
+    /// As whom the account of exactly this user and realm may send.
+    pub fn senders(&mut self, user: &[u8], realm: &[u8]) -> Lookup<Senders> {
+        let names = as_stored(user).zip(as_stored(realm));
+        let found = self.database.with(|connection| {
+            let (user, realm) = names.unwrap_or(("", ""));
+            let mut statement = connection.prepare_cached(BY_NAME)?;
+            let mut rows = statement.query((user, realm))?;
+            let Some(row) = rows.next()?.filter(|_| names.is_some()) else { return Ok(None) };
+            let columns = Columns::of(row)?;
+            if columns.user != user || columns.realm != realm {
+                return Err(Fault::Said(
+                    "its index does not fit its table; it is damaged, restore it from a backup"
+                        .into(),
+                ));
+            }
+            Ok(Some(columns.senders))
+        });
+        match found {
+            Ok(Some(senders)) => Lookup::Found(senders),
+            Ok(None) => Lookup::NotFound,
+            Err(trouble) => Lookup::Unavailable(trouble),
+        }
     }
 
     fn find(

@@ -4,6 +4,7 @@
 //! are wiped when dropped.
 
 use credentials::scram::{ScramHash, ScramKeys};
+use protocol::Senders;
 use zeroize::Zeroizing;
 
 use crate::error::Refusal;
@@ -217,6 +218,8 @@ pub struct Account {
     pub expires: Option<UnixTime>,
     /// Where it may log in.
     pub restrictions: Restrictions,
+    /// As whom it may send.
+    pub senders: Senders,
     /// When it was added.
     pub created: UnixTime,
     /// When an operator last changed it.
@@ -253,4 +256,6 @@ pub enum Edit {
     Restrict(Restrictions),
     /// Say who uses it.
     Kind(Kind),
+    /// Say as whom it may send.
+    Senders(Senders),
 }

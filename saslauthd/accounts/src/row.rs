@@ -5,6 +5,7 @@
 
 use credentials::scram::{ScramHash, ScramKeys};
 use credentials::{Generation, Reason};
+use protocol::Senders;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
@@ -18,13 +19,14 @@ use crate::time::UnixTime;
 macro_rules! columns {
     () => {
         "t.id, t.user, t.realm, t.kind, t.password, t.scram_sha_1, t.scram_sha_256, \
-         t.scram_sha_512, t.disabled, t.expires, t.services, t.networks, t.created, t.changed, t.last_used"
+         t.scram_sha_512, t.disabled, t.expires, t.services, t.networks, t.created, t.changed, t.senders, \
+         t.last_used"
     };
 }
 pub(crate) use columns;
 
 /// How many of the columns are content: all but `last_used`.
-const CONTENT: usize = 14;
+const CONTENT: usize = 15;
 
 /// A row still in SQLite's memory, with its types checked; hashes are not copied.
 pub(crate) struct Columns<'row> {
@@ -41,6 +43,7 @@ pub(crate) struct Columns<'row> {
     pub(crate) restrictions: Restrictions,
     pub(crate) created: UnixTime,
     pub(crate) changed: UnixTime,
+    pub(crate) senders: Senders,
     pub(crate) last_used: Option<UnixTime>,
     pub(crate) generation: Generation,
 }
@@ -79,7 +82,8 @@ impl<'row> Columns<'row> {
             },
             created: UnixTime(integer(row, 12, "created")?.ok_or_else(|| damaged("created"))?),
             changed: UnixTime(integer(row, 13, "changed")?.ok_or_else(|| damaged("changed"))?),
-            last_used: integer(row, 14, "last_used")?.map(UnixTime),
+            senders: senders(text(row, 14, "senders")?)?,
+            last_used: integer(row, 15, "last_used")?.map(UnixTime),
             generation: generation(row)?,
         })
     }
@@ -123,6 +127,7 @@ impl<'row> Columns<'row> {
             restrictions: self.restrictions.clone(),
             created: self.created,
             changed: self.changed,
+            senders: self.senders.clone(),
             last_used: self.last_used,
         }
     }
@@ -159,6 +164,16 @@ pub(crate) fn networks(stored: Option<&str>) -> Result<NetworkList, Fault> {
         None => Ok(NetworkList::ANY),
         Some(text) => {
             text.parse().map_err(|refusal| Fault::Said(format!("column networks: {refusal}")))
+        }
+    }
+}
+
+/// The stored list of senders; none stored means its own name.
+fn senders(stored: Option<&str>) -> Result<Senders, Fault> {
+    match stored {
+        None => Ok(Senders::Own),
+        Some(text) => {
+            Senders::parse(text).map_err(|why| Fault::Said(format!("column senders: {why}")))
         }
     }
 }

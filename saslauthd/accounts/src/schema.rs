@@ -12,7 +12,7 @@ use crate::database::Fault;
 pub(crate) const APPLICATION_ID: i32 = 0x6d61_7574;
 
 /// One step a version; `PRAGMA user_version` counts those that are done. A step that was released never changes.
-const STEPS: &[&str] = &[ACCOUNT, SCRAM_SHA_512];
+const STEPS: &[&str] = &[ACCOUNT, SCRAM_SHA_512, SENDERS];
 
 /// `account.id` is never used twice, so what is remembered about a deleted account never meets a new one.
 ///
@@ -72,6 +72,9 @@ WHERE scram_sha_256 IS NULL AND disabled = 0 AND substr(password, 1, 1) NOT IN (
 CREATE INDEX account_without_scram_sha_512 ON account (expires)
 WHERE scram_sha_512 IS NULL AND disabled = 0 AND substr(password, 1, 1) NOT IN ('', '!', '*');
 ";
+
+/// As whom the account may send: addresses and `@domain`s, `*` for anybody, NULL for itself.
+const SENDERS: &str = "ALTER TABLE account ADD COLUMN senders TEXT;";
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -161,7 +164,7 @@ mod tests {
         let mut database = memory();
         assert_eq!(inspect(&database).ok(), Some(State::Blank));
         migrate(&mut database).ok().unwrap();
-        assert_eq!(inspect(&database).ok(), Some(State::Ours(2)));
+        assert_eq!(inspect(&database).ok(), Some(State::Ours(3)));
         migrate(&mut database).ok().unwrap();
     }
 
@@ -195,7 +198,7 @@ mod tests {
     fn a_newer_database_is_left_alone() {
         let mut database = memory();
         migrate(&mut database).ok().unwrap();
-        database.pragma_update(None, "user_version", 3).unwrap();
+        database.pragma_update(None, "user_version", 4).unwrap();
         assert!(said(require(&mut database).unwrap_err()).contains("made by a newer version"));
         assert!(said(migrate(&mut database).unwrap_err()).contains("made by a newer version"));
     }
@@ -251,7 +254,7 @@ mod tests {
         let insert = "INSERT INTO account (user, realm, password, scram_sha_256) VALUES ('vic', '', 'a', 'k')";
         database.execute_batch(insert).unwrap();
         require(&mut database).ok().unwrap();
-        assert_eq!(inspect(&database).ok(), Some(State::Ours(2)));
+        assert_eq!(inspect(&database).ok(), Some(State::Ours(3)));
         database.execute_batch("UPDATE account SET scram_sha_512 = 'l'").unwrap();
         database.execute_batch("UPDATE account SET password = 'b'").unwrap();
         let left: (Option<String>, Option<String>) = database

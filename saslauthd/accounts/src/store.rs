@@ -94,6 +94,7 @@ impl Store {
                     ":user": name.user(), ":realm": name.realm(), ":now": now.0,
                 },
             )?,
+            Edit::Senders(senders) => self.set(name, "senders = :value", &senders.text(), now)?,
             Edit::Kind(kind) => self.set(name, "kind = :value", &kind.as_str(), now)?,
         };
         self.one(done)

@@ -47,7 +47,12 @@ pub const LISTENER_TO_CHECKER: &[Row] = &[
 pub const CHECKER_TO_LISTENER: &[Row] = &[
     Row { tag: 1, name: "answer", most: 10, often: Often::Always },
     Row { tag: 2, name: "challenge", most: 10 + MESSAGE, often: Often::Always },
-    Row { tag: 3, name: "ended", most: 12 + NAME + MESSAGE, often: Often::Always },
+    Row {
+        tag: 3,
+        name: "ended",
+        most: 13 + NAME + MESSAGE + 2 + protocol::Senders::MAX,
+        often: Often::Always,
+    },
     Row { tag: 4, name: "found", most: 17 + MAX_PART, often: Often::Always },
     Row { tag: 5, name: "offers", most: 3 + 8 * MAX_SOCKETS, often: Often::Always },
 ];

@@ -7,7 +7,7 @@ pub(crate) mod codec;
 
 pub use protocol::mechanism::{Binding, LastWords};
 use protocol::mechanism::{Mechanism, MechanismSet};
-use protocol::{Answer, Name};
+use protocol::{Answer, Name, Senders};
 use zeroize::Zeroizing;
 
 use crate::requests::{Peer, Source};
@@ -127,6 +127,8 @@ pub enum Reply {
         user: Option<Name>,
         /// The mechanism's last words, for [`LastWords::WithOutcome`].
         last_words: Option<Message>,
+        /// As whom they may send, when accepted.
+        senders: Senders,
     },
     /// What a search found; several for a list, the last with `more` false.
     Found {
@@ -143,6 +145,13 @@ pub enum Reply {
     },
     /// What each socket may offer from now on, by index: after TLS, and before it. First on every channel.
     Offers(Vec<Offer>),
+}
+
+impl Reply {
+    /// The end of an exchange that nobody was accepted by.
+    pub fn ended(id: u64, answer: Answer) -> Self {
+        Self::Ended { id, answer, user: None, last_words: None, senders: Senders::Own }
+    }
 }
 
 /// What one socket offers.

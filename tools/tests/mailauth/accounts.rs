@@ -67,7 +67,7 @@ fn the_options_of_an_account_are_stored_and_shown() {
     let shown = user(&database, "show printer", "").good();
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(
-        lines[..8],
+        lines[..9],
         [
             "user:      printer",
             "realm:     -",
@@ -76,17 +76,44 @@ fn the_options_of_an_account_are_stored_and_shown() {
             "secrets:   argon2id SCRAM-SHA-256 SCRAM-SHA-512",
             "services:  smtp imap",
             "networks:  192.0.2.0/24 ::1/128",
+            "senders:   own name",
             "expires:   2030-01-02T00:00:00Z",
         ]
     );
-    assert!(lines[8].starts_with("created:   20") && lines[9].starts_with("changed:   20"));
-    assert_eq!(lines[10..], ["last used: never"]);
+    assert!(lines[9].starts_with("created:   20") && lines[10].starts_with("changed:   20"));
+    assert_eq!(lines[11..], ["last used: never"]);
 
     let shown = json(&database, "show printer --json");
     assert_eq!(shown["kind"], "machine");
     assert_eq!(shown["expires"], 1_893_542_400);
     assert_eq!(shown["services"], serde_json::json!(["smtp", "imap"]));
     assert_eq!(shown["networks"], serde_json::json!(["192.0.2.0/24", "::1/128"]));
+}
+
+#[test]
+fn as_whom_an_account_may_send_is_set_and_shown() {
+    let (_directory, database) = alice();
+    let shown = |expected: &str| {
+        assert_eq!(user(&database, "senders alice@example.com", "").good(), expected);
+    };
+    shown("own name\n");
+    user(&database, "senders alice@example.com a@b.example @c.example", "").good();
+    shown("a@b.example @c.example\n");
+    let account = json(&database, "show alice@example.com --json");
+    assert_eq!(account["senders"], serde_json::json!(["a@b.example", "@c.example"]));
+    user(&database, "senders alice@example.com --any", "").good();
+    shown("any\n");
+    user(&database, "senders alice@example.com --own", "").good();
+    shown("own name\n");
+    for (line, why) in [
+        ("senders alice@example.com bob", "a sender is an address"),
+        ("senders alice@example.com --any --own", "exclude each other"),
+        ("senders alice@example.com --any a@b", "exclude each other"),
+        ("senders", "takes NAME"),
+    ] {
+        user(&database, line, "").bad(2, why);
+    }
+    user(&database, "senders nobody --any", "").bad(1, "no such account");
 }
 
 #[test]

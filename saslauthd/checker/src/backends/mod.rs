@@ -18,7 +18,7 @@ use credentials::{
     Verifier, WeakSchemes,
 };
 use ipc::config::{self, BackendKind, Hashing};
-use protocol::Name;
+use protocol::{Name, Senders};
 
 use crate::mapping::Identity;
 pub(crate) use all::Place;
@@ -216,6 +216,18 @@ impl Backend {
             _ => Change::Same,
         };
         (found, change)
+    }
+
+    /// As whom an account that it has may send; where it knows nothing of that, as itself.
+    pub(crate) fn senders(&mut self, identity: &Identity) -> Lookup<Senders> {
+        match &mut self.kind {
+            Kind::Sqlite { accounts, .. } => {
+                accounts.senders(identity.user.as_bytes(), identity.realm.as_bytes())
+            }
+            Kind::Shadow(_) | Kind::Sasldb { .. } | Kind::Query { .. } => {
+                Lookup::Found(Senders::Own)
+            }
+        }
     }
 
     /// Requests that come from now on want another look at what may have changed.

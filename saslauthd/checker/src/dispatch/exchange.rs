@@ -46,6 +46,8 @@ pub(super) struct Sasl {
     pub(super) authzid: Option<Name>,
     /// Who it is allowed to be instead of itself.
     pub(super) acting: Option<Identity>,
+    /// Which backend has that one.
+    pub(super) acting_in: Option<usize>,
     /// What was wanted of the account's record, and which secret was there.
     pub(super) seen: Option<(Wanted, Generation)>,
     /// The mechanism's last words, to go with the outcome.
@@ -197,8 +199,7 @@ impl Dispatcher {
         let is_twice = self.exchanges.remove(origin, id).is_some();
         let uid = begin.peer.uid;
         if !self.exchanges.has_room(origin, uid) {
-            let answer = Answer::Unavailable;
-            self.replies.push((origin, Reply::Ended { id, answer, user: None, last_words: None }));
+            self.replies.push((origin, Reply::ended(id, Answer::Unavailable)));
             return;
         }
         self.exchanges.enter(origin, id, uid, serial);
@@ -219,6 +220,7 @@ impl Dispatcher {
             ends_ns: now.boot_ns.saturating_add(LIFETIME_NS),
             authzid: None,
             acting: None,
+            acting_in: None,
             seen: None,
             last_words: None,
         }));

@@ -23,12 +23,12 @@ mod waiting;
 use std::collections::HashMap;
 
 use credentials::names::Preparation;
-use credentials::{Reason, Scratch, Trouble};
+use credentials::{Lookup, Reason, Scratch, Trouble};
 use ipc::config::{self, Level, Mapping, Sasl};
 use ipc::decided::Decided;
-use ipc::exchange::Reply;
+use ipc::exchange::{Message, Reply};
 use ipc::requests::{Answered, Fault, Incoming, Unreadable, Verify};
-use protocol::{Answer, Name};
+use protocol::{Answer, Name, Senders};
 
 use crate::backends::{self, Backend, RealmUse};
 use crate::cache::Cache;
@@ -368,12 +368,39 @@ impl Dispatcher {
         let Some(sasl) = login.sasl else {
             return self.answers.push((origin, Answered { id, answer }));
         };
-        let identity = sasl.acting.as_ref().unwrap_or(&login.identity);
-        let user = (answer == Answer::Accept).then(|| self.one_name(identity)).flatten();
-        let last_words = sasl.last_words.filter(|_| answer == Answer::Accept);
-        if self.exchanges.end(origin, id, serial) {
-            self.replies.push((origin, Reply::Ended { id, answer, user, last_words }));
+        if !self.exchanges.end(origin, id, serial) {
+            return;
         }
+        let reply = match answer {
+            Answer::Accept => {
+                let (identity, backend) = match &sasl.acting {
+                    Some(acting) => (acting, sasl.acting_in),
+                    None => (&login.identity, login.backend),
+                };
+                self.accepted(id, identity, backend, sasl.last_words)
+            }
+            answer => Reply::ended(id, answer),
+        };
+        self.replies.push((origin, reply));
+    }
+
+    /// Who it is and as whom they may send. While nobody knows the latter, nobody knows.
+    fn accepted(
+        &mut self,
+        id: u64,
+        identity: &Identity,
+        backend: Option<usize>,
+        last_words: Option<Message>,
+    ) -> Reply {
+        let backend = backend.and_then(|index| self.backends.get_mut(index));
+        let senders = match backend.map(|backend| backend.senders(identity)) {
+            // Deleted a moment ago; or known without an account (ANONYMOUS).
+            None | Some(Lookup::NotFound) => Senders::Own,
+            Some(Lookup::Found(senders)) => senders,
+            Some(Lookup::Unavailable(_)) => return Reply::ended(id, Answer::Unavailable),
+        };
+        let user = self.one_name(identity);
+        Reply::Ended { id, answer: Answer::Accept, user, last_words, senders }
     }
 
     /// A refusal that has waited long enough, or a challenge.
@@ -384,8 +411,7 @@ impl Dispatcher {
             Form::Challenge(serial) => self.break_silence(origin, id, serial),
             Form::Ended(serial) => {
                 if self.exchanges.end(origin, id, serial) {
-                    let reply = Reply::Ended { id, answer, user: None, last_words: None };
-                    self.replies.push((origin, reply));
+                    self.replies.push((origin, Reply::ended(id, answer)));
                 }
             }
         }

@@ -133,6 +133,7 @@ impl Dispatcher {
         login.backend = login.backend.or(Some(backend));
         if let Some(sasl) = &mut login.sasl {
             sasl.acting = Some(wanted);
+            sasl.acting_in = Some(backend);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Used by both. Each end takes the other as possibly taken over: what a field may not hold makes the frame malformed,
 //! and that ends this channel and no other. A message may hold a password, so it is read into bytes that are wiped.
 
+use protocol::Senders;
 use protocol::mechanism::{Mechanism, MechanismSet};
 use zeroize::Zeroizing;
 
@@ -112,15 +113,18 @@ impl Outgoing {
     }
 
     fn ended(&mut self, reply: &Reply) {
-        let Reply::Ended { id, answer, user, last_words } = reply else { return };
+        let Reply::Ended { id, answer, user, last_words, senders } = reply else { return };
+        let senders = senders.text();
+        let senders = senders.as_ref().map(String::as_bytes);
         let user = user.as_ref().map(protocol::Name::as_bytes);
         let last_words = last_words.as_ref().map(|words| words.as_slice());
-        let fields = user.map_or(0, <[u8]>::len) + last_words.map_or(0, <[u8]>::len);
+        let fields = [user, last_words, senders].iter().flatten().map(|field| field.len()).sum();
         let start = self.open(ENDED, fields);
         self.bytes(&id.to_le_bytes());
         self.byte(answer_byte(*answer));
         self.optional(user);
         self.optional(last_words);
+        self.optional(senders);
         self.close(start);
     }
 
@@ -187,6 +191,7 @@ pub(crate) fn reply(tag: u8, body: &mut Body<'_>) -> Option<Reply> {
                 .optional()?
                 .map(message)
                 .map_or(Some(None), |words| words.map(Some))?,
+            senders: senders(body.optional()?)?,
         },
         FOUND => found(body)?,
         OFFERS => Reply::Offers(offers(body)?),
@@ -261,6 +266,14 @@ fn message(bytes: &[u8]) -> Option<Message> {
 /// The outer `None` is a name that can't be one.
 fn name(bytes: Option<&[u8]>) -> Option<Option<protocol::Name>> {
     bytes.map_or(Some(None), |bytes| protocol::Name::new(bytes).ok().map(Some))
+}
+
+/// `None` for a list that is none.
+fn senders(bytes: Option<&[u8]>) -> Option<Senders> {
+    match bytes {
+        None => Some(Senders::Own),
+        Some(bytes) => Senders::parse(std::str::from_utf8(bytes).ok()?).ok(),
+    }
 }
 
 fn binding_data(bytes: Option<&[u8]>) -> Option<Option<Vec<u8>>> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ipc::exchange::{Binding, Message};
 use ipc::requests::Peer;
 use protocol::auth::Id;
-use protocol::{Answer, Name};
+use protocol::{Answer, Name, Senders};
 use sys::peer;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
@@ -43,7 +43,7 @@ pub(crate) enum News {
     /// The mechanism's next words.
     Challenge(Message, Option<Binding>),
     /// The end of an exchange; without a checker, of a search as well.
-    Ended(Answer, Option<Name>, Option<Message>),
+    Ended(Answer, Option<Name>, Option<Message>, Senders),
     /// A part of what a search found.
     Found(Part),
     /// A refusal may go out.
@@ -108,8 +108,8 @@ impl Connection {
             (Talk::Auth(session, _), News::Challenge(message, binding)) => {
                 session.challenged(id, message, binding, now, &mut desk, out);
             }
-            (Talk::Auth(session, _), News::Ended(answer, user, last_words)) => {
-                session.ended(id, (answer, user, last_words), now, &mut desk, out);
+            (Talk::Auth(session, _), News::Ended(answer, user, last_words, senders)) => {
+                session.ended(id, (answer, user, last_words, senders), now, &mut desk, out);
             }
             (Talk::Auth(session, _), News::Penalty(token)) => session.fail(id, token, out),
             (Talk::Userdb(lookups), News::Found(part)) => {

@@ -9,8 +9,8 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use ipc::exchange::{Offer, Reply};
-use protocol::Answer;
 use protocol::auth::Id;
+use protocol::{Answer, Senders};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
@@ -165,8 +165,8 @@ impl Hall {
             Reply::Challenge { id, message, binding } => {
                 (id, News::Challenge(message, binding), false)
             }
-            Reply::Ended { id, answer, user, last_words } => {
-                (id, News::Ended(answer, user, last_words), true)
+            Reply::Ended { id, answer, user, last_words, senders } => {
+                (id, News::Ended(answer, user, last_words, senders), true)
             }
             Reply::Found { id, answer, users, count, more } => {
                 (id, News::Found(super::lookups::Part { answer, users, count, more }), !more)
@@ -195,7 +195,11 @@ impl Hall {
             .collect();
         for Waiting { connection, id, .. } in lost {
             if let Some(connection) = connection.upgrade() {
-                connection.hear(door, id, News::Ended(Answer::Unavailable, None, None));
+                connection.hear(
+                    door,
+                    id,
+                    News::Ended(Answer::Unavailable, None, None, Senders::Own),
+                );
             }
         }
     }

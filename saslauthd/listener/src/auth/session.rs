@@ -14,7 +14,7 @@ use protocol::auth::{
     MINOR_WITH_CANCELLED, MINOR_WITH_CODES, Mistake, Refusal, ServerLine, is_speakable,
 };
 use protocol::lines::{self, Framed};
-use protocol::{Answer, Name};
+use protocol::{Answer, Name, Senders};
 
 use super::greeting::{self, Introduction};
 
@@ -275,7 +275,7 @@ impl Session {
     pub(crate) fn ended(
         &mut self,
         id: Id,
-        outcome: (Answer, Option<Name>, Option<Message>),
+        outcome: (Answer, Option<Name>, Option<Message>, Senders),
         now: Instant,
         desk: &mut impl Desk,
         out: &mut Message,
@@ -284,13 +284,12 @@ impl Session {
         if matches!(live.stage, Stage::Failing(_)) {
             return;
         }
-        let (answer, user, last_words) = outcome;
+        let (answer, user, last_words, senders) = outcome;
         // A name that clients would read as another one is nobody's.
         let named = user.as_ref().is_some_and(is_speakable);
         match answer {
             Answer::Accept if named => {
                 self.live.remove(&id);
-                let senders = protocol::Senders::Own;
                 if (ServerLine::Accepted { id, user, last_words, senders }).encode(out).is_err() {
                     self.unavailable(id, now, out);
                 }

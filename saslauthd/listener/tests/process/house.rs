@@ -217,7 +217,13 @@ impl Checker {
 
     pub(crate) fn end(&mut self, id: u64, answer: Answer) {
         let user = (answer == Answer::Accept).then(|| Name::new(b"alice").unwrap());
-        self.reply(&Reply::Ended { id, answer, user, last_words: None });
+        self.reply(&Reply::Ended {
+            id,
+            answer,
+            user,
+            last_words: None,
+            senders: protocol::Senders::Own,
+        });
     }
 
     pub(crate) fn challenge(&mut self, id: u64, words: &[u8]) {

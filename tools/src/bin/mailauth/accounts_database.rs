@@ -43,6 +43,14 @@ pub(crate) fn run(path: &Path, action: Action) -> Result<(), Failure> {
             };
             accounts.edit(&who, Edit::Expire(end), &said)
         }
+        Action::Senders(who, None) => {
+            let account = accounts.store.show(&name(&who)?)?;
+            print(&format!("{}\n", report::senders(&account.senders)))
+        }
+        Action::Senders(who, Some(senders)) => {
+            let said = format!("sends as {}:", report::senders(&senders));
+            accounts.edit(&who, Edit::Senders(senders), &said)
+        }
         Action::Change(who, details) => accounts.change(&who, details),
         Action::Delete(who) => {
             let name = name(&who)?;

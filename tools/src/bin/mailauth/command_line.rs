@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use accounts::{Kind, NetworkList, ServiceList, UnixTime};
 use lexopt::Arg;
-use protocol::Address;
 use protocol::control::{Login, Request, Reset};
+use protocol::{Address, Senders};
 
 use crate::access_map::Task as AccessTask;
 use crate::certificates::Task as CertificateTask;
@@ -55,6 +55,8 @@ pub(crate) enum Action {
     Unlock(Who),
     Expire(Who, Option<UnixTime>),
     Change(Who, Details),
+    /// `None` shows them.
+    Senders(Who, Option<Senders>),
     Delete(Who),
 }
 
@@ -242,6 +244,7 @@ impl Reader<'_> {
                 let who = self.who(std::slice::from_ref(name))?;
                 Action::Expire(who, self.end(&text("DATE", date)?)?)
             }
+            "user senders" => self.senders(operands)?,
             "user change" => Action::Change(self.who(operands)?, self.details()?),
             // All others were told apart before.
             _ => Action::Delete(self.who(operands)?),
@@ -382,6 +385,23 @@ impl Reader<'_> {
             services: services.transpose()?,
             networks: networks.transpose()?,
         })
+    }
+
+    fn senders(&self, operands: &[OsString]) -> Result<Action, Failure> {
+        let Some((name, words)) = operands.split_first() else { return Err(self.operands()) };
+        let who = self.who(std::slice::from_ref(name))?;
+        let senders = match (self.is_given("any"), self.is_given("own"), words) {
+            (false, false, []) => None,
+            (true, false, []) => Some(Senders::Any),
+            (false, true, []) => Some(Senders::Own),
+            (false, false, words) => {
+                let words: Result<Vec<String>, Failure> =
+                    words.iter().map(|word| text("ADDRESS", word)).collect();
+                Some(Senders::parse(&words?.join(" ")).map_err(Failure::usage)?)
+            }
+            _ => return Err(Failure::usage("addresses, --any and --own exclude each other")),
+        };
+        Ok(Action::Senders(who, senders))
     }
 
     fn end(&self, date: &str) -> Result<Option<UnixTime>, Failure> {

@@ -81,6 +81,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         &["database", "sasldb", "realm", "kind", "service", "network"],
         "change kind, services or networks",
     ),
+    command(
+        "user senders",
+        "NAME [ADDRESS|@DOMAIN …]",
+        &["database", "sasldb", "realm", "any", "own"],
+        "show or set as whom an account may send",
+    ),
     command("user delete", "NAME", WHERE, "delete an account with all its secrets"),
     command(
         "test",
@@ -178,6 +184,8 @@ pub(crate) const CHOICES: &[Choice] = &[
         Value::Needed("DATE"),
         "its end: 2027-01-31, 2027-01-31T18:00Z, +30d, +12h or never",
     ),
+    choice("any", Value::None, "it may send as anybody"),
+    choice("own", Value::None, "it may send as itself, which is the default"),
     choice("random", Value::None, "make a password and print it, once, on standard output"),
     choice("password-stdin", Value::None, "read the password from standard input"),
     choice("password-fd", Value::Needed("N"), "read the password from descriptor N"),

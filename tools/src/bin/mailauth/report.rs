@@ -8,7 +8,7 @@ mod daemon;
 use accounts::{Account, AccountName, SCRAM_HASHES, StoredHash, UnixTime};
 use credentials::sasldb::Format;
 use credentials::{Policy, ScramKeys, Verifier, WeakSchemes};
-use protocol::Quoted;
+use protocol::{Quoted, Senders};
 use serde_json::{Value, json};
 
 use crate::moment::shown;
@@ -110,6 +110,7 @@ pub(crate) fn account(account: &Account, now: UnixTime) -> String {
         ("secrets", if secrets.is_empty() { "none".into() } else { secrets.join(" ") }),
         ("services", list(account.restrictions.services.to_text())),
         ("networks", list(account.restrictions.networks.to_text())),
+        ("senders", senders(&account.senders)),
         ("expires", account.expires.map_or_else(|| "never".into(), shown)),
         ("created", shown(account.created)),
         ("changed", shown(account.changed)),
@@ -141,6 +142,16 @@ fn secrets(account: &Account) -> Vec<&'static str> {
         .collect()
 }
 
+/// As whom an account may send.
+pub(crate) fn senders(senders: &Senders) -> String {
+    match senders.text() {
+        None => "own name".to_owned(),
+        Some(text) if text == "*" => "any".to_owned(),
+        Some(text) if text.is_empty() => "none".to_owned(),
+        Some(text) => text,
+    }
+}
+
 /// One account for a program; moments are seconds since 1970.
 pub(crate) fn account_json(account: &Account) -> Value {
     let words = |text: Option<String>| match text {
@@ -156,6 +167,7 @@ pub(crate) fn account_json(account: &Account) -> Value {
         "secrets": secrets(account),
         "services": words(account.restrictions.services.to_text()),
         "networks": words(account.restrictions.networks.to_text()),
+        "senders": words(account.senders.text()),
         "created": account.created.0,
         "changed": account.changed.0,
         "last_used": account.last_used.map(|moment| moment.0),

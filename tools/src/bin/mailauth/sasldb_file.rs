@@ -36,6 +36,7 @@ pub(crate) fn run(path: &Path, action: Action) -> Result<(), Failure> {
         Action::Lock(_) => Err(lacking("user lock", LOCKED_OUT)),
         Action::Unlock(_) => Err(lacking("user unlock", LOCKED_OUT)),
         Action::Expire(..) => Err(lacking("user expire", "keep this account in SQLite")),
+        Action::Senders(..) => Err(lacking("user senders", "keep this account in SQLite")),
         Action::Change(..) => Err(lacking("user change", "keep this account in SQLite")),
     }
 }

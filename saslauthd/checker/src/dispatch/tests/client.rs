@@ -7,7 +7,7 @@ use ipc::config::*;
 use ipc::exchange::{Begin, LastWords, Message, Reply, Respond, Transport};
 use ipc::requests::{Incoming, Peer, Source};
 use protocol::mechanism::Mechanism;
-use protocol::{Answer, Name};
+use protocol::{Answer, Name, Senders};
 use sha2::{Digest, Sha256};
 
 use super::house::*;
@@ -17,6 +17,7 @@ pub(super) struct Ended {
     pub(super) answer: Answer,
     pub(super) user: Option<String>,
     pub(super) last_words: Option<String>,
+    pub(super) senders: Senders,
 }
 
 /// An exchange to try; fields have the usual values.
@@ -208,8 +209,9 @@ pub(super) fn challenge(reply: Reply) -> String {
 pub(super) fn ended(reply: Reply) -> Ended {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     match reply {
-        Reply::Ended { answer, user, last_words, .. } => Ended {
+        Reply::Ended { answer, user, last_words, senders, .. } => Ended {
             answer,
+            senders,
             user: user.map(|user| text(user.as_bytes())),
             last_words: last_words.map(|words| text(&words)),
         },

@@ -7,7 +7,7 @@ use ipc::config::*;
 use ipc::exchange::{LastWords, Reply, Transport};
 use ipc::requests::Incoming;
 use protocol::mechanism::Mechanism;
-use protocol::{Answer, Name, Password};
+use protocol::{Answer, Name, Password, Senders};
 
 use super::client::*;
 use super::house::*;
@@ -52,6 +52,22 @@ fn plain_and_login_end_as_any_login() {
         assert_eq!(ended(house.respond(1, password.as_bytes())).answer, answer);
     }
     assert_eq!(house.core.exchanges.len(), 0);
+}
+
+#[test]
+fn as_whom_somebody_may_send_is_said_with_the_answer() {
+    let files = Files::new();
+    let backend = files.with_keys("db", &[("alice", "pencil")]);
+    let mut house = House::new(with_sasl(config(vec![backend]), &ALL));
+    for list in [None, Some("*"), Some("a@b.example @c.example"), Some("")] {
+        let senders = list.map_or(Senders::Own, |list| Senders::parse(list).unwrap());
+        files.edit("db", "alice", &Edit::Senders(senders.clone()));
+        assert_eq!(house.plain("", "alice", "pencil").senders, senders);
+        // From memory as well.
+        assert_eq!(house.plain("", "alice", "pencil").senders, senders);
+        assert_eq!(house.scram(&ask(SCRAM), "n,,", "alice", "pencil").senders, senders);
+        assert_eq!(house.plain("", "alice", "Pencil").senders, Senders::Own);
+    }
 }
 
 #[test]

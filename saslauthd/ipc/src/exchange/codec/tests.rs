@@ -96,13 +96,15 @@ fn any_reply() -> impl Strategy<Value = Reply> {
             any::<u64>(),
             any_answer(),
             proptest::option::of(any_name()),
-            proptest::option::of(any_message())
+            proptest::option::of(any_message()),
+            proptest::sample::select(vec![None, Some(""), Some("*"), Some("a@b @c")])
         )
-            .prop_map(|(id, answer, user, last_words)| Reply::Ended {
+            .prop_map(|(id, answer, user, last_words, senders)| Reply::Ended {
                 id,
                 answer,
                 user,
-                last_words
+                last_words,
+                senders: senders.map_or(Senders::Own, |list| Senders::parse(list).unwrap()),
             }),
         (
             any::<u64>(),
@@ -259,6 +261,7 @@ fn the_longest_of_each_fits_its_row_exactly() {
             answer: Answer::Accept,
             user: Some(longest(b'u')),
             last_words: Some(message()),
+            senders: Senders::parse(&format!("@{}", "d".repeat(Senders::MAX - 1))).unwrap(),
         },
         Reply::Offers(vec![Offer::default(); MAX_SOCKETS]),
     ] {

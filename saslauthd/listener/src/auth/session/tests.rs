@@ -124,7 +124,13 @@ impl Scene {
     fn end(&mut self, id: u32, answer: Answer, user: Option<&[u8]>) -> String {
         let mut out = Message::default();
         let user = user.map(|user| Name::new(user).unwrap());
-        self.session.ended(nth(id), (answer, user, None), self.now, &mut self.desk, &mut out);
+        self.session.ended(
+            nth(id),
+            (answer, user, None, Senders::Own),
+            self.now,
+            &mut self.desk,
+            &mut out,
+        );
         String::from_utf8(out.to_vec()).unwrap()
     }
 
