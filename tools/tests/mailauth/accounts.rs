@@ -111,7 +111,7 @@ fn as_whom_an_account_may_send_is_set_and_shown() {
         ("senders alice@example.com --any a@b", "exclude each other"),
         ("senders", "takes NAME"),
     ] {
-        user(&database, line, "").bad(2, why);
+        user(&database, line, "").bad(64, why);
     }
     user(&database, "senders nobody --any", "").bad(1, "no such account");
 }
