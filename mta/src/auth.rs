@@ -154,10 +154,7 @@ impl Logins {
         initial: Option<Message>,
     ) -> Step {
         let known = protocol::mechanism::Mechanism::from_name(mechanism.as_str().as_bytes());
-        let set = match self.offer().await {
-            Some(set) => set,
-            None => return Step::Unavailable,
-        };
+        let Some(set) = self.offer().await else { return Step::Unavailable };
         let permitted = |known: &protocol::mechanism::Mechanism| {
             set.contains(*known) && session.permits(*known)
         };

@@ -17,13 +17,13 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A directory with all certificates of all vectors, made once.
-pub struct Workshop {
+pub(crate) struct Workshop {
     directory: TempDir,
 }
 
 impl Workshop {
     /// The one of this run.
-    pub fn open() -> &'static Self {
+    pub(crate) fn open() -> &'static Self {
         static SHOP: OnceLock<Workshop> = OnceLock::new();
         SHOP.get_or_init(Self::build)
     }
@@ -55,7 +55,7 @@ impl Workshop {
     }
 
     /// Runs a line of a recipe.
-    pub fn run(&self, command: &str) {
+    pub(crate) fn run(&self, command: &str) {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).current_dir(self.directory.path());
         let ran = shell.stdin(Stdio::null()).output().unwrap();
@@ -63,17 +63,17 @@ impl Workshop {
     }
 
     /// Writes a file that a recipe needs.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
     }
 
     /// Where a file is.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// All files, as the parent hands them over.
-    pub fn material(&self) -> Material {
+    pub(crate) fn material(&self) -> Material {
         let entries = fs::read_dir(self.directory.path()).unwrap();
         let files: BTreeMap<PathBuf, Vec<u8>> = entries
             .map(|entry| entry.unwrap().path())
@@ -84,7 +84,7 @@ impl Workshop {
     }
 
     /// What our server says of a client that sends these certificates, the leaf and its key first.
-    pub fn present(
+    pub(crate) fn present(
         &self,
         tls: &Tls,
         ask: Ask,
@@ -108,7 +108,7 @@ impl Workshop {
     }
 
     /// What our server says of openssl's client with these arguments.
-    pub fn connect(
+    pub(crate) fn connect(
         &self,
         server: &Server,
         ask: Ask,
@@ -137,7 +137,7 @@ impl Workshop {
     }
 
     /// What our client says of a server that shows this certificate.
-    pub fn visit(&self, name: &str, version: &str) -> Facts {
+    pub(crate) fn visit(&self, name: &str, version: &str) -> Facts {
         let mut server = Command::new("openssl")
             .args(["s_server", "-accept", "127.0.0.1:0", "-naccept", "1"])
             .args(["-cert", &format!("{name}.pem"), "-key", &format!("{name}.key")])
@@ -164,7 +164,7 @@ impl Workshop {
 }
 
 /// The settings of a vector.
-pub fn settings(setting: &str, shop: &Workshop) -> Tls {
+pub(crate) fn settings(setting: &str, shop: &Workshop) -> Tls {
     let authority = match setting.contains("CACertFile=otherroot.pem") {
         true => "otherroot.pem",
         false => "root.pem",
@@ -191,6 +191,6 @@ pub fn settings(setting: &str, shop: &Workshop) -> Tls {
 }
 
 /// Runs it to its end.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

@@ -83,7 +83,7 @@ pub enum Which {
 
 /// The id of a message: 16 letters and digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct MessageId([u8; MessageId::LENGTH]);
+pub struct MessageId([u8; Self::LENGTH]);
 
 impl MessageId {
     /// Letters and digits of an id.

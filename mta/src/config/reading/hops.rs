@@ -41,6 +41,7 @@ fn route(section: &At<sections::Route>, complaints: &mut Complaints) -> Option<R
     let missing = |what: &str, complaints: &mut Complaints| {
         let message = format!("via = \"{}\" needs {what}", via.value.word());
         complaints.add(via.at.clone(), message);
+        None
     };
     let via = match (via.value, &written.host) {
         (ViaWord::Mx, _) => Via::Mx,
@@ -51,12 +52,12 @@ fn route(section: &At<sections::Route>, complaints: &mut Complaints) -> Option<R
         (ViaWord::Lmtp, Some(host)) => Via::LmtpTcp(server(&host.0, 24, written, complaints)),
         (ViaWord::Lmtp, None) => match &written.socket {
             Some(socket) => Via::LmtpUnix(socket.0.clone()),
-            None => return none(missing("socket = or host =", complaints)),
+            None => return missing("socket = or host =", complaints),
         },
-        (ViaWord::Smtp, None) => return none(missing("host =", complaints)),
+        (ViaWord::Smtp, None) => return missing("host =", complaints),
         (ViaWord::Maildir, _) => match &written.directory {
             Some(directory) => Via::Maildir(directory.0.clone()),
-            None => return none(missing("directory =", complaints)),
+            None => return missing("directory =", complaints),
         },
         (ViaWord::Refuse, _) => {
             Via::Refuse(written.text.clone().unwrap_or_else(|| "mail isn't taken there".into()))
@@ -69,10 +70,6 @@ fn route(section: &At<sections::Route>, complaints: &mut Complaints) -> Option<R
         Recipients::Below(domain) => Pattern::Below(domain.clone()),
     };
     Some(Route { pattern, via })
-}
-
-fn none(_complained: ()) -> Option<Route> {
-    None
 }
 
 /// Keys that mean nothing on this way were meant for another.

@@ -30,8 +30,6 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// Recipients that wait.
     pub(super) waiting: usize,
-    /// Bytes of its text.
-    pub(super) size: u64,
     pub(super) phase: Phase,
     /// Numbers of the next hops of those who wait; unknown after new settings.
     pub(super) hops: Option<Box<[u32]>>,
@@ -65,7 +63,6 @@ impl Entry {
             warned: Told::No,
             attempts: 0,
             waiting: 0,
-            size: 0,
             phase,
             hops: None,
         }

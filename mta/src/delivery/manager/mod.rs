@@ -331,7 +331,6 @@ impl House {
             warned: state.warned,
             attempts: state.attempts,
             waiting: settle::waiting(state).len(),
-            size: message.size,
             ..Entry::new(message.envelope.arrived, watched, now, phase)
         }
     }

@@ -36,7 +36,7 @@ impl Text for Fixed {
 /// A transport, what it asks, and what it logs.
 pub(super) struct House {
     pub transport: Transport,
-    pub(super) daemon: Daemon,
+    daemon: Daemon,
     pub lines: Arc<Mutex<Vec<String>>>,
 }
 
