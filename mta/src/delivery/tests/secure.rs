@@ -6,6 +6,7 @@ use std::sync::Arc;
 use protocol::policy::{Attribute, Request};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use smtp::sasl::Message;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -221,5 +222,69 @@ async fn passwords_are_said_to_verified_servers_alone() {
         let outcome = outcomes(&report).remove(0);
         let expected = if sent { "D 250 2.0.0 queued" } else { "T 454 4.7.0" };
         assert!(outcome.starts_with(expected), "{name} {begin:?}: {outcome}");
+    }
+}
+
+/// What a server of SCRAM does at its end.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Proof,
+    WrongProof,
+    NoProof,
+}
+
+/// SCRAM-SHA-256 for the password `pencil`.
+fn scram(end: End) -> Script {
+    use aws_lc_rs::{hmac, pbkdf2};
+    let said = std::sync::Mutex::new(String::new());
+    let message = |text: &str| Message::new(text.as_bytes().to_vec()).encode();
+    let decoded = |line: &str| {
+        let message = Message::decode(line.as_bytes()).unwrap();
+        String::from_utf8(message.reveal().to_vec()).unwrap()
+    };
+    Arc::new(move |line: &str| {
+        let mut said = said.lock().unwrap();
+        if let Some(first) = line.strip_prefix("AUTH SCRAM-SHA-256 ") {
+            let bare = decoded(first).strip_prefix("n,,").unwrap().to_owned();
+            let nonce = bare.split_once(",r=").unwrap().1.to_owned();
+            let first = format!("r={nonce}+server,s=c2FsdA==,i=4096");
+            *said = format!("{bare},{first}");
+            return format!("334 {}\r\n", *message(&first));
+        }
+        if said.is_empty() || line.contains(' ') {
+            return answer(line, &["AUTH PLAIN SCRAM-SHA-256"]);
+        }
+        if line.is_empty() || end == End::NoProof {
+            said.clear();
+            return "235 2.7.0 ok\r\n".into();
+        }
+        let answered = decoded(line);
+        let all = format!("{said},{}", answered.rsplit_once(",p=").unwrap().0);
+        let mut salted = [0; 32];
+        let rounds = std::num::NonZeroU32::new(4096).unwrap();
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, b"salt", b"pencil", &mut salted);
+        let keyed = |key: &[u8], text: &[u8]| {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+        };
+        let text = if end == End::Proof { all } else { format!("{all}!") };
+        let proof = Message::new(keyed(&keyed(&salted, b"Server Key"), text.as_bytes()));
+        format!("334 {}\r\n", *message(&format!("v={}", *proof.encode())))
+    })
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_password_gets_nothing() {
+    for end in [End::Proof, End::WrongProof, End::NoProof] {
+        let (authority, config) = certificates("127.0.0.1");
+        let house = house("", &authority).await;
+        let (address, heard) = listen(Kind::StartTls, config, scram(end)).await;
+        let mut server = server(address, Begin::StartTls);
+        server.login = Some(Credentials { user: "joe".into(), password: "/secret".into() });
+        let report = house.deliver(job(Hop::Smtp(server), &["<a@b.test>"], TEXT)).await;
+        let outcome = outcomes(&report).remove(0);
+        let expected = if end == End::Proof { "D 250 2.0.0 queued" } else { "T 454 4.7.0" };
+        assert!(outcome.starts_with(expected), "{outcome}");
+        let mail = heard.lock().unwrap().iter().any(|line| line.starts_with("MAIL"));
+        assert_eq!(mail, end == End::Proof);
     }
 }
