@@ -206,5 +206,9 @@ async fn arrivals_are_told() {
     let path = spool.path().to_owned();
     let second = tokio::spawn(async move { accepted(&path, b"b").await });
     let told = arrivals.next().await.unwrap();
-    assert_eq!(told, [second.await.unwrap()]);
+    let second = second.await.unwrap();
+    assert_eq!(told, [second]);
+    // What is there already isn't looked through for each that comes.
+    let third = accepted(spool.path(), b"c").await;
+    assert_eq!(arrivals.next().await.unwrap(), [third]);
 }

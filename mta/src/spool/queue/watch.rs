@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Id, Queue, Trouble};
 
@@ -20,12 +21,22 @@ pub struct Arrivals {
     queue: Queue,
     /// Registered with the runtime by the first [`Self::next`].
     waiting: Waiting,
-    looked: bool,
+    /// When the directory is listed again.
+    look: Option<Instant>,
 }
 
 enum Waiting {
     Not(Option<Watch>),
     For(AsyncFd<Watch>),
+}
+
+/// What the kernel said.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// These have come.
+    Of(Vec<Id>),
+    /// More than it could keep in mind.
+    TooMuch,
 }
 
 struct Watch(Inotify);
@@ -40,40 +51,60 @@ impl Arrivals {
     pub(super) fn new(queue: Queue) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         inotify.add_watch(queue.0.incoming.path(), AddWatchFlags::IN_MOVED_TO)?;
-        Ok(Self { queue, waiting: Waiting::Not(Some(Watch(inotify))), looked: false })
+        Ok(Self { queue, waiting: Waiting::Not(Some(Watch(inotify))), look: None })
     }
 
     /// Messages that wait in `incoming/`, in the order of their ids: at once what is there when it is called first, then
-    /// when something came. May be empty, and may name what was named before, if nobody took it. Reads a directory,
-    /// which may block for a moment.
+    /// what the kernel tells of, and now and then all that is there. May be empty, and may name what was named before, if
+    /// nobody took it. Lists a directory only now and then: under load that would be one long look for each message.
     ///
     /// # Errors
     /// The disk's.
     pub async fn next(&mut self) -> Result<Vec<Id>, Trouble> {
-        if std::mem::replace(&mut self.looked, true) {
+        if let Some(look) = self.look {
             // Late is better than never.
-            let _ = tokio::time::timeout(LOOK, self.told()).await;
+            match timeout_at(look, self.told()).await {
+                Ok(Ok(Told::Of(ids))) => return Ok(ids),
+                Ok(Ok(Told::TooMuch)) | Err(_) => {}
+                // Nobody tells: then there is no need to ask at once.
+                Ok(Err(_)) => tokio::time::sleep_until(look).await,
+            }
         }
+        self.look = Some(Instant::now() + LOOK);
         self.queue.arrived()
     }
 
-    /// Waits for the kernel's word, and forgets what it said: the directory says more.
-    async fn told(&mut self) -> io::Result<()> {
+    /// Waits for the kernel's word.
+    async fn told(&mut self) -> io::Result<Told> {
         if let Waiting::Not(watch) = &mut self.waiting {
             let watch = watch.take().ok_or(io::ErrorKind::NotConnected)?;
             self.waiting = Waiting::For(register(watch)?);
         }
-        let Waiting::For(watch) = &self.waiting else { return Ok(()) };
+        let Waiting::For(watch) = &self.waiting else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
         let mut ready = watch.readable().await?;
+        let mut ids = Vec::new();
         loop {
             match watch.get_ref().0.read_events() {
-                Ok(_) => {}
+                Ok(events) => {
+                    if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW))
+                    {
+                        return Ok(Told::TooMuch);
+                    }
+                    ids.extend(
+                        events
+                            .iter()
+                            .filter_map(|event| Id::parse(event.name.as_ref()?.as_encoded_bytes())),
+                    );
+                }
                 Err(Errno::EAGAIN) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         ready.clear_ready();
-        Ok(())
+        ids.sort_unstable();
+        Ok(Told::Of(ids))
     }
 }
 
