@@ -57,27 +57,35 @@ fn run() -> Result<ExitCode> {
         }
         Err(trouble) => return Err(handed_over(trouble)),
     };
-    let files = confine(&config)?;
+    let maildirs = maildirs(&config);
+    let files = confine(&config, &maildirs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // As many fsyncs at a time as make sense; a thousand messages that are put off at once need no thousand threads.
+        .max_blocking_threads(64)
         .enable_all()
         .build()
         .map_err(Error::system("build the event loop"))?;
-    let served = runtime.block_on(serve(channel, &material, config, queue, files));
+    let served = runtime.block_on(serve(channel, &material, config, queue, (files, maildirs)));
     // A thread that waits for a disk or a name server holds up nobody's end.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
 }
 
-/// What it may touch: the spool, maildirs of routes, and what names are looked up by.
-fn confine(config: &Config) -> Result<Landlock> {
-    let read = ["/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs", "/usr/share/ca-certificates"];
+/// Directories of maildirs that are there: nothing can be permitted of others.
+fn maildirs(config: &Config) -> Vec<PathBuf> {
     let vias = config.routes.iter().map(|route| &route.via).chain(&config.delivery.smarthost);
     let maildirs = vias.filter_map(|via| match via {
         Via::Maildir(directory) => Some(directory.clone()),
         _ => None,
     });
-    let trees: Vec<PathBuf> = maildirs.chain([config.spool.clone()]).collect();
+    maildirs.filter(|directory| directory.exists()).collect()
+}
+
+/// What it may touch: the spool, maildirs of routes, and what names are looked up by.
+fn confine(config: &Config, maildirs: &[PathBuf]) -> Result<Landlock> {
+    let read = ["/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs", "/usr/share/ca-certificates"];
+    let trees: Vec<PathBuf> = maildirs.iter().cloned().chain([config.spool.clone()]).collect();
     let trees = trees.iter().map(|path| (path.as_path(), Access::ReadWriteTree));
     let read = read.iter().map(|path| (Path::new(path), Access::Read));
     let rules: Vec<_> = trees.chain(read).filter(|(path, _)| path.exists()).collect();
@@ -89,7 +97,7 @@ async fn serve(
     material: &Material,
     config: Arc<Config>,
     queue: Queue,
-    files: Landlock,
+    (files, maildirs): (Landlock, Vec<PathBuf>),
 ) -> Result<()> {
     let (link, orders) = Link::open(channel).map_err(Error::system("use the parent's channel"))?;
     let arrivals = queue.watch().map_err(Error::system("watch incoming/ of the spool"))?;
@@ -103,20 +111,31 @@ async fn serve(
     link.say(FromChild::Loaded(Ok(())));
     let managed = manager.clone();
     tokio::spawn(async move { managed.serve(arrivals).await });
-    obey(&link, orders, &manager).await;
+    obey(&link, orders, &manager, &maildirs).await;
     manager.stop(LAST).await;
     link.flush().await;
     Ok(())
 }
 
-/// Carries out orders until the parent wants the end, or is gone.
-async fn obey(link: &Link, mut orders: Orders, manager: &Manager) {
+/// Carries out orders until the parent wants the end, or is gone, or until another process has to take over: what
+/// landlock didn't permit at the start is never permitted.
+async fn obey(link: &Link, mut orders: Orders, manager: &Manager, permitted: &[PathBuf]) {
     while let Some(order) = orders.next().await {
         match order {
             Order::Load(material) => {
                 let config = Config::parse(&material.config).map_err(|why| why.to_string());
                 let loaded = config.and_then(|config| settings(link, Arc::new(config), &material));
+                let added = loaded.as_ref().ok().and_then(|settings| {
+                    maildirs(&settings.config).into_iter().find(|one| !permitted.contains(one))
+                });
                 link.say(FromChild::Loaded(loaded.map(|settings| manager.load(settings))));
+                if let Some(directory) = added {
+                    let text = format!(
+                        "mta-sender: {} is new: ending, to be started with leave to write there",
+                        directory.display()
+                    );
+                    return link.log(Level::Notice, text);
+                }
             }
             Order::Control(listener) => manager.hear(listener),
             Order::Listen(_) | Order::Queue(_) => {
