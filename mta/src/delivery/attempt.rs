@@ -19,7 +19,7 @@ use super::route::Hop;
 use super::security::{Refusal, recipient};
 use super::session::Session;
 use super::transfer::{Left, Message, Reached, transfer};
-use super::transport::{Job, Log, Outcome, Reply, Report};
+use super::transport::{Contact, Job, Log, Outcome, Reply, Report};
 use crate::config::{Config, OwnAddresses};
 use crate::policy::{Policy, Question};
 use crate::tls::client::Client;
@@ -99,7 +99,12 @@ impl Core {
         for target in targets {
             match self.target(hop, &target, message, recipients, ends).await {
                 Tried::Settled(report) => return report,
-                Tried::InVain(report) => last = report,
+                Tried::InVain(mut report) => {
+                    if last.contact == Contact::Made {
+                        report.contact = Contact::Made;
+                    }
+                    last = report;
+                }
             }
             if Instant::now() >= ends {
                 break;
@@ -128,6 +133,7 @@ impl Core {
             Err(refusal) => return report.refused(recipients, &refusal),
         };
         report.mailer = session.dialogue.mailer;
+        report.contact = Contact::Made;
         if let Err(reply) = self.is_other(hop, &session) {
             session.dialogue.quit().await;
             return report.refused(recipients, &Refusal::All(reply));

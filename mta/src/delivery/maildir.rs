@@ -12,7 +12,7 @@ use sha2::Digest;
 use smtp::address::Recipient;
 
 use super::transfer::Message;
-use super::transport::{Notifier, Outcome, Reply, Report};
+use super::transport::{Contact, Notifier, Outcome, Reply, Report};
 
 /// The longest name of a file, in bytes.
 const NAME: usize = 255;
@@ -21,15 +21,17 @@ const NAME: usize = 255;
 pub async fn deliver(directory: &Path, message: &Message, recipients: &[u32]) -> Report {
     let mut report = Report::all(&[], &Reply::local(451, 3, 0, ""));
     report.mailer = "maildir";
+    report.contact = Contact::Made;
     report.notifier = Notifier::Mailbox;
     report.relay = directory.display().to_string();
+    let place = directory.display().to_string();
     for number in recipients {
         let (directory, message, number) = (directory.to_owned(), message.clone(), *number);
         let keeping = move || keep(&directory, &message, number);
         let kept = tokio::task::spawn_blocking(keeping).await;
         let outcome = match kept.map_err(io::Error::other).flatten() {
             Ok(()) => Reply::local(250, 0, 0, "in its maildir").outcome(),
-            Err(error) => unkept(&error),
+            Err(error) => unkept(&place, &error),
         };
         report.outcomes.push((number, outcome));
     }
@@ -37,12 +39,20 @@ pub async fn deliver(directory: &Path, message: &Message, recipients: &[u32]) ->
 }
 
 /// A disk that doesn't take it now may take it later.
-fn unkept(error: &io::Error) -> Outcome {
+fn unkept(place: &str, error: &io::Error) -> Outcome {
     let (code, detail) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (452, 1),
         _ => (451, 0),
     };
-    Reply::local(code, 3, detail, format!("the maildir can't be written: {error}")).outcome()
+    let next = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
+            let uid = nix::unistd::geteuid();
+            format!("; it is to be there when the sender starts, and uid {uid} is to be its owner")
+        }
+        _ => String::new(),
+    };
+    let text = format!("the maildirs in {place} can't be written: {error}{next}");
+    Reply::local(code, 3, detail, text).outcome()
 }
 
 fn keep(directory: &Path, message: &Message, number: u32) -> io::Result<()> {
@@ -159,6 +169,6 @@ mod tests {
     fn line_breaks_become_those_of_this_system() {
         let mut out = Vec::new();
         let length = copy(&mut &b"a\r\nb\rc\r\r\n\r"[..], &mut out).unwrap();
-        assert_eq!((length, &out[..]), (11, &b"a\nb\rc\r\n\r"[..]));
+        assert_eq!((length, &out[..]), (10, &b"a\nb\rc\r\n\r"[..]));
     }
 }

@@ -161,8 +161,19 @@ pub struct Report {
     /// Of how many recipients nobody knows whether the server has them: the connection ended between the end of the
     /// message and the reply. They are deferred, and may get it twice.
     pub in_doubt: usize,
+    /// Whether anybody was there to take it.
+    pub contact: Contact,
     /// Who tells the sender of a success, if it asked to be told.
     pub notifier: Notifier,
+}
+
+/// Whether a next hop could be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contact {
+    /// Mail could be offered: what became of it says nothing of other mail.
+    Made,
+    /// It could not: no other mail for this next hop would fare better now.
+    None,
 }
 
 /// Who tells the sender of a success that it asked to be told of (RFC 3461 section 5.2).
@@ -242,11 +253,13 @@ impl Report {
             mailer: "none",
             relay: String::new(),
             in_doubt: 0,
+            contact: Contact::None,
             notifier: Notifier::Relay,
         }
     }
 
     pub(super) fn take(&mut self, transfer: Transfer) {
+        self.contact = Contact::Made;
         self.outcomes.extend(transfer.outcomes);
         self.in_doubt = transfer.in_doubt;
         self.notifier = transfer.notifier;

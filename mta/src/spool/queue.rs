@@ -85,6 +85,8 @@ pub enum Trouble {
     Gone,
     /// Another sender has the queue.
     Locked,
+    /// The system has no descriptors or no memory left for now; the disk is not to blame.
+    Exhausted(String),
     /// The disk or the system is out of order; it may work later.
     Unavailable(String),
 }
@@ -95,7 +97,7 @@ impl fmt::Display for Trouble {
             Self::Damaged(why) => write!(f, "it is damaged: {why}"),
             Self::Gone => f.write_str("it is gone"),
             Self::Locked => f.write_str("another sender has the queue; end it first"),
-            Self::Unavailable(why) => f.write_str(why),
+            Self::Exhausted(why) | Self::Unavailable(why) => f.write_str(why),
         }
     }
 }
@@ -115,6 +117,9 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => Self::Gone,
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN) => {
+                Self::Exhausted(error.to_string())
+            }
             // A symbolic link, a device, a pipe: not what a receiver writes.
             Some(Errno::ELOOP) => Self::Damaged("it is no regular file".into()),
             _ => Self::Unavailable(error.to_string()),

@@ -116,6 +116,12 @@ impl Agenda {
         self.entries.insert(id, entry);
     }
 
+    /// The same with its next hops, so that what is known of them isn't forgotten as long as a message waits for them.
+    pub(super) fn put_down(&mut self, id: Id, mut entry: Entry, hops: Vec<Hop>) {
+        entry.hops = Some(self.used(hops));
+        self.put(id, entry);
+    }
+
     /// Forgets a message.
     pub(super) fn forget(&mut self, id: Id) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
@@ -226,13 +232,8 @@ impl Agenda {
 
     /// Puts a message whose next hops are known into their lines.
     pub(super) fn line_up(&mut self, id: Id, hops: Vec<Hop>) {
-        let numbers: Box<[u32]> = hops.into_iter().map(|hop| self.number(hop)).collect();
-        for number in &numbers {
-            if let Some(destination) = self.destinations.get_mut(number) {
-                destination.users += 1;
-            }
-        }
         let Some(mut entry) = self.entries.get(&id).cloned() else { return };
+        let numbers = self.used(hops);
         if let Phase::Until(at) = entry.phase {
             self.due.remove(&(at, id));
         }
@@ -241,6 +242,17 @@ impl Agenda {
         numbers.iter().for_each(|number| self.stand_in_line(*number, id));
         entry.hops = Some(numbers);
         self.entries.insert(id, entry);
+    }
+
+    /// Numbers of next hops that a message is for.
+    fn used(&mut self, hops: Vec<Hop>) -> Box<[u32]> {
+        let numbers: Box<[u32]> = hops.into_iter().map(|hop| self.number(hop)).collect();
+        for number in &numbers {
+            if let Some(destination) = self.destinations.get_mut(number) {
+                destination.users += 1;
+            }
+        }
+        numbers
     }
 
     fn number(&mut self, hop: Hop) -> u32 {
@@ -273,8 +285,12 @@ impl Agenda {
             }
             let probes = destination.failures > 0;
             let most = if probes { 1 } else { limits.per_destination.max(1) };
-            let room = self.active < limits.connections.max(1)
-                && destination.active < most
+            if self.active >= limits.connections.max(1) {
+                // Nobody has room: to ask each of ten thousand next hops would be work for nothing.
+                self.turns.push_front(number);
+                break;
+            }
+            let room = destination.active < most
                 && !(probes && self.probing * 2 >= limits.connections.max(2));
             if !room {
                 self.turns.push_back(number);
@@ -334,7 +350,9 @@ impl Agenda {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.phase = match entry.phase {
                 Phase::Sent(count) if count > 1 => Phase::Sent(count - 1),
-                _ => Phase::Busy,
+                Phase::Sent(_) | Phase::Busy => Phase::Busy,
+                // It was put down meanwhile, and is in `due` by that moment.
+                other => other,
             };
         }
     }

@@ -161,3 +161,42 @@ fn an_age_is_of_a_clock_that_nobody_sets() {
     let entry = Entry::new(0, Duration::from_secs(10), now, Phase::Held);
     assert_eq!(entry.age(now + Duration::from_secs(5)), Duration::from_secs(15));
 }
+
+#[test]
+fn a_next_hop_is_known_as_long_as_a_message_waits_for_it() {
+    let now = Instant::now();
+    let mut agenda = Agenda::default();
+    add(&mut agenda, now, 1, 1, "dead");
+    let (tasks, _) = agenda.advance(now, LIMITS);
+    let (message, number, _) = sends(&tasks)[0].clone();
+    agenda.learn(number, Reached::No(Duration::from_secs(30), None), now);
+    agenda.done_with_hop(message);
+    let later = entry(now);
+    let later = Entry { phase: Phase::Until(now + Duration::from_secs(60)), ..later };
+    agenda.put_down(message, later, vec![hop("dead")]);
+    agenda.sent(number);
+    assert_eq!(agenda.failures(number), 1);
+    add(&mut agenda, now, 2, 1, "dead");
+    let (tasks, _) = agenda.advance(now, LIMITS);
+    assert!(matches!(tasks.as_slice(), [Task::PutOff(..)]), "{tasks:?}");
+    agenda.forget(message);
+    agenda.forget(id(2));
+    assert_eq!(agenda.destinations().count(), 0, "and no longer");
+}
+
+#[test]
+fn what_was_put_down_meanwhile_comes_up_once() {
+    let now = Instant::now();
+    let mut agenda = Agenda::default();
+    agenda.put(id(1), entry(now));
+    agenda.line_up(id(1), vec![hop("a"), hop("b")]);
+    assert_eq!(sends(&agenda.advance(now, LIMITS).0).len(), 2);
+    // One of the two attempts found that nothing can be read, the other one ends later.
+    agenda.wait(id(1), now + Duration::from_secs(1));
+    agenda.done_with_hop(id(1));
+    let again = Entry { phase: Phase::Until(now + Duration::from_secs(2)), ..entry(now) };
+    agenda.put_down(id(1), again, vec![hop("a")]);
+    let (tasks, next) = agenda.advance(now + Duration::from_secs(1), LIMITS);
+    assert!(tasks.is_empty(), "{tasks:?}");
+    assert_eq!(next, Some(now + Duration::from_secs(2)));
+}

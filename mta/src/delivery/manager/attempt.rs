@@ -15,7 +15,7 @@ use super::{House, Manager, drawn, lines, settle};
 use crate::control::Level;
 use crate::delivery::route::Hop;
 use crate::delivery::schedule::{self, Patience};
-use crate::delivery::transport::{Job, Notifier, Outcome, Reply, Report};
+use crate::delivery::transport::{Contact, Job, Notifier, Outcome, Reply, Report};
 use crate::spool::id::Id;
 use crate::spool::queue::{Message, Trouble};
 use crate::spool::state::Told;
@@ -51,6 +51,7 @@ impl Manager {
                 mailer: "none",
                 relay: String::new(),
                 in_doubt: 0,
+                contact: Contact::Made,
                 notifier: Notifier::Relay,
             }
         })
@@ -79,7 +80,7 @@ impl House {
             Ok((_, None)) => {}
             Err(trouble @ Trouble::Unavailable(_)) => self.freeze(id, &trouble),
             Err(trouble) => {
-                self.cannot(id, &trouble);
+                self.unread(id, &trouble);
                 return None;
             }
         }
@@ -104,7 +105,10 @@ impl House {
     /// Writes down what an attempt came to.
     fn settle(&self, id: Id, report: &Report) {
         let _guard = self.store.lock(id);
-        let Some(mut message) = self.read(id) else { return };
+        let mut message = match self.store.read(id) {
+            Ok(message) => message,
+            Err(trouble) => return self.settle_unread(id, report, &trouble),
+        };
         settle::apply(&mut message.state, report);
         if self.agenda().outstanding(id) > 1 {
             if let Err(trouble) = self.store.record(id, &message.state) {
@@ -114,6 +118,24 @@ impl House {
         }
         self.agenda().done_with_hop(id);
         self.close(id, message, Turn::Tried, None);
+    }
+
+    /// What a server said of a message that cannot be read now is not forgotten: it would be sent again.
+    fn settle_unread(&self, id: Id, report: &Report, trouble: &Trouble) {
+        if !matches!(trouble, Trouble::Gone | Trouble::Damaged(_)) {
+            self.store.remember(id, report.clone());
+        }
+        self.unread(id, trouble);
+    }
+
+    /// An attempt is over whose message cannot be read. It is put down by the last of its next hops: earlier, it would be
+    /// sent again to those that still have it.
+    fn unread(&self, id: Id, trouble: &Trouble) {
+        let left = self.agenda().outstanding(id);
+        self.agenda().done_with_hop(id);
+        if left <= 1 || matches!(trouble, Trouble::Gone | Trouble::Damaged(_)) {
+            self.cannot(id, trouble);
+        }
     }
 
     /// There was nothing to do for a next hop.
@@ -197,10 +219,10 @@ impl House {
         }
     }
 
-    /// Nobody was reached when all wait and no server is named.
+    /// Nobody was reached when all wait and nobody was there to take them.
     fn reached(&self, number: u32, report: &Report) -> Reached {
         let deferred = |(_, outcome): &(u32, Outcome)| matches!(outcome, Outcome::Deferred(_));
-        if !report.relay.is_empty() || !report.outcomes.iter().all(deferred) {
+        if report.contact == Contact::Made || !report.outcomes.iter().all(deferred) {
             return Reached::Yes;
         }
         let reply = report.outcomes.first().map(|(_, outcome)| outcome.reply().clone());

@@ -92,7 +92,8 @@ impl House {
         if entry.phase != Phase::Held {
             entry.phase = Phase::Until(until);
         }
-        self.agenda().put(id, entry);
+        let hops = self.groups(message).into_iter().map(|(hop, _)| hop).collect();
+        self.agenda().put_down(id, entry, hops);
     }
 
     /// Makes the report that is due, if one is, and says under which id it is kept.

@@ -279,6 +279,10 @@ impl House {
         let due = matches!(entry.phase, Phase::Until(at) if at <= Instant::now());
         let groups = self.groups(message);
         let mut agenda = self.agenda();
+        // A report that was found when the queue was listed: one of the two is enough.
+        if agenda.entry(id).is_some() {
+            return;
+        }
         agenda.put(id, entry);
         if due && !groups.is_empty() {
             agenda.line_up(id, groups.into_iter().map(|(hop, _)| hop).collect());
@@ -343,8 +347,12 @@ impl House {
     /// Something cannot be done with a message.
     fn cannot(&self, id: Id, trouble: &Trouble) {
         match trouble {
-            Trouble::Gone => drop(self.agenda().forget(id)),
+            Trouble::Gone => {
+                self.store.forget(id);
+                self.agenda().forget(id);
+            }
             Trouble::Damaged(why) => {
+                self.store.forget(id);
                 self.agenda().forget(id);
                 let outcome = match self.store.queue.quarantine(id) {
                     Ok(()) => "it is in corrupt/ and is not sent".to_owned(),

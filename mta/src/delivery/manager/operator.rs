@@ -288,6 +288,7 @@ impl House {
 
     fn delete(&self, id: Id) -> Result<Did, Trouble> {
         self.store.queue.remove(id)?;
+        self.store.forget(id);
         self.agenda().forget(id);
         self.link.log(Level::Notice, format!("{id}: deleted for an operator"));
         Ok(Did::It)

@@ -93,6 +93,7 @@ mod tests {
     use smtp::command::{MailParameters, Notify, RcptParameters};
 
     use super::*;
+    use crate::delivery::transport::Contact;
     use crate::spool::envelope::{Addressee, Origin};
     use crate::spool::id::Id;
 
@@ -119,6 +120,7 @@ mod tests {
             mailer: "esmtp",
             relay: String::new(),
             in_doubt: 0,
+            contact: Contact::Made,
             notifier,
         }
     }

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::settle;
+use crate::delivery::transport::Report;
 use crate::spool::id::Id;
 use crate::spool::queue::{Message, Queue, Trouble};
 use crate::spool::state::State;
@@ -21,6 +23,8 @@ const STRIPES: usize = 64;
 pub(super) struct Store {
     pub(super) queue: Queue,
     unrecorded: Mutex<HashMap<Id, State>>,
+    /// What servers said of messages whose states could not even be read.
+    unsettled: Mutex<HashMap<Id, Vec<Report>>>,
     trouble: Mutex<Option<Instant>>,
     stripes: Vec<Mutex<()>>,
 }
@@ -30,6 +34,7 @@ impl Store {
         Self {
             queue,
             unrecorded: Mutex::default(),
+            unsettled: Mutex::default(),
             trouble: Mutex::default(),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
         }
@@ -47,9 +52,24 @@ impl Store {
         if let Some(state) = locked(&self.unrecorded).get(&id) {
             message.state.clone_from(state);
         }
+        for report in locked(&self.unsettled).get(&id).into_iter().flatten() {
+            settle::apply(&mut message.state, report);
+        }
         // Whoever wrote the state knew the envelope; numbers of others are nobody's.
         message.state.recipients.resize_with(message.envelope.recipients.len(), Default::default);
         Ok(message)
+    }
+
+    /// Remembers what a server said, until the message is read and written again. Nothing new is begun meanwhile.
+    pub(super) fn remember(&self, id: Id, report: Report) {
+        locked(&self.unsettled).entry(id).or_default().push(report);
+        *locked(&self.trouble) = Instant::now().checked_add(PAUSE);
+    }
+
+    /// Forgets a message that is gone.
+    pub(super) fn forget(&self, id: Id) {
+        locked(&self.unrecorded).remove(&id);
+        locked(&self.unsettled).remove(&id);
     }
 
     /// Writes it down, or remembers it.
@@ -69,7 +89,10 @@ impl Store {
     fn noted(&self, id: Id, state: &State, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
         let mut unrecorded = locked(&self.unrecorded);
         match &outcome {
-            Ok(()) => drop(unrecorded.remove(&id)),
+            Ok(()) => {
+                unrecorded.remove(&id);
+                locked(&self.unsettled).remove(&id);
+            }
             Err(_) => {
                 unrecorded.insert(id, state.clone());
                 *locked(&self.trouble) = Instant::now().checked_add(PAUSE);

@@ -13,6 +13,7 @@ use sys::channel::{Kind, pair};
 use super::*;
 use crate::control::{Material, Socket};
 use crate::daemon::Connector;
+use crate::delivery::transport::Reply;
 use crate::policy::Policy;
 use crate::spool::envelope::{Addressee, Envelope, Origin};
 use crate::spool::incoming::Incoming;
@@ -382,4 +383,43 @@ async fn operators_hold_release_and_delete() {
     let gone = ask(&format!("delete\t{id}")).await;
     assert!(gone["error"].as_str().unwrap().starts_with("there is no message"), "{gone}");
     assert!(ask("nonsense").await["error"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_said_is_remembered_when_nothing_can_be_read() {
+    let house = House::begin("").await;
+    let id = house.receive("sue@here.test", &[("bob@here.test", None)]).await;
+    // Nobody hears LMTP: it waits.
+    house
+        .until("it waits", |house| {
+            house.messages() == 1
+                && house.files("queue").len() == 2
+                && house.manager.0.agenda().active() == 0
+        })
+        .await;
+    let said = Reply::local(250, 0, 0, "kept");
+    let mut report = crate::delivery::transport::Report::all(&[0], &said);
+    report.notifier = crate::delivery::transport::Notifier::Mailbox;
+    let store = &house.manager.0.store;
+    store.remember(id, report);
+    assert!(store.in_trouble(Instant::now()).is_some(), "nothing new is begun meanwhile");
+    let message = store.read(id).unwrap();
+    assert_eq!(settle::waiting(&message.state), [0u32; 0]);
+    store.record(id, &message.state).unwrap();
+    assert_eq!(settle::waiting(&house.manager.0.store.queue.read(id).unwrap().state), [0u32; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sees_the_next_hop_that_messages_wait_for() {
+    let house = House::begin("").await;
+    house.receive("sue@here.test", &[("bob@here.test", None)]).await;
+    house
+        .until("it waits", |house| {
+            let status = house.manager.0.status();
+            status["waiting"] == 1 && status["destinations"][0]["failures"] == 1
+        })
+        .await;
+    let status = house.manager.0.status();
+    assert_eq!(status["destinations"][0]["messages"], 1, "{status}");
+    assert!(status["destinations"][0]["paused"].as_u64() > Some(0), "{status}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::server::{answer, kind, listen, listen_unix};
 use super::{House, job, outcomes, said, smtp};
-use crate::delivery::transport::{Hop, Notifier};
+use crate::delivery::transport::{Contact, Hop, Notifier};
 
 const TEXT: &[u8] = b"Subject: hello\r\n\r\n.dot\r\nbye\r\n";
 
@@ -161,4 +161,26 @@ async fn lines_are_whole_and_dots_doubled_whatever_was_kept() {
     let heard = heard.lock().unwrap();
     let text = &heard[heard.len() - 1];
     assert_eq!(text, "a\r\n..\r\nb\r\n..\r\nc\r\n..\r\n\r\n..\r\n..\r\nMAIL FROM:<x@y>\r\n");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_from_one_that_wants_no_such_mail() {
+    let house = House::new("").await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let report = house.deliver(job(smtp(gone), &["<a@b.test>"], b"A: b\r\n")).await;
+    assert_eq!(report.contact, Contact::None, "{report:?}");
+    for (stage, contact) in [
+        ("<connect>", Contact::None),
+        ("EHLO", Contact::None),
+        ("MAIL", Contact::Made),
+        (".", Contact::Made),
+    ] {
+        let script = move |line: &str| match line.starts_with(stage) {
+            true => "421 4.3.2 not now\r\n".into(),
+            false => answer(line, &[]),
+        };
+        let (address, _) = listen(Arc::new(script)).await;
+        let report = house.deliver(job(smtp(address), &["<a@b.test>"], b"A: b\r\n")).await;
+        assert_eq!(report.contact, contact, "{stage}: {report:?}");
+    }
 }
