@@ -65,7 +65,19 @@ impl<'a> Header<'a> {
     /// # Errors
     /// [`NoAuthor`]; two `From:` are none, since readers differ in which they show.
     pub fn authors(self) -> Result<Vec<Address>, NoAuthor> {
-        let mut fields = self.named("From");
+        self.only("From")
+    }
+
+    /// Who it says has sent it for its authors: the addresses of its only `Sender:`.
+    ///
+    /// # Errors
+    /// [`NoAuthor`], of this field.
+    pub fn senders(self) -> Result<Vec<Address>, NoAuthor> {
+        self.only("Sender")
+    }
+
+    fn only(self, name: &str) -> Result<Vec<Address>, NoAuthor> {
+        let mut fields = self.named(name);
         let only = fields.next().ok_or(NoAuthor::Missing)?;
         if fields.next().is_some() {
             return Err(NoAuthor::Several);
@@ -106,7 +118,7 @@ pub struct Facts<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoAuthor {
-    /// There is no `From:`.
+    /// There is no such field.
     Missing,
     /// There are two.
     Several,
@@ -114,15 +126,18 @@ pub enum NoAuthor {
     Malformed,
 }
 
-/// Puts whole fields before a message. Where the message doesn't begin with a field of its own, or with an empty line,
-/// one is put between, so that nothing of it is read as ours.
+/// Puts whole fields before a message. Where its header doesn't end with an empty line, or it has none, an empty line is
+/// put there, so that nothing of it is read as ours, and so that nobody reads fields on where we stopped: a second
+/// `From:` behind a line that is none would be judged by nobody and shown by some.
 pub fn join(fields: &[u8], message: &[u8]) -> Vec<u8> {
+    let (header, rest) = Header::split(message);
     let mut joined = Vec::with_capacity(fields.len() + message.len() + 2);
     joined.extend_from_slice(fields);
-    if !message.starts_with(b"\r\n") && field(message).is_none() {
+    joined.extend_from_slice(header.0);
+    if !rest.starts_with(b"\r\n") && (header.0.is_empty() || !rest.is_empty()) {
         joined.extend_from_slice(b"\r\n");
     }
-    joined.extend_from_slice(message);
+    joined.extend_from_slice(rest);
     joined
 }
 

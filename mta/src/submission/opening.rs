@@ -182,7 +182,7 @@ impl Terms {
     /// RFC 6409 section 6: who has logged in writes as the addresses that the account allows.
     fn judge_authors(&self, header: Header<'_>) -> Result<(), Reply> {
         let owner = self.login.as_deref();
-        let authors: Vec<Address> = match (header.authors(), owner) {
+        let mut authors: Vec<Address> = match (header.authors(), owner) {
             (Ok(authors), _) => authors,
             // It is completed with the sender of the envelope, which was judged.
             (Err(NoAuthor::Missing), _) => Vec::new(),
@@ -196,6 +196,14 @@ impl Terms {
             }
         };
         let Some(login) = owner else { return Ok(()) };
+        match header.senders() {
+            Ok(senders) => authors.extend(senders),
+            Err(NoAuthor::Missing) => {}
+            Err(_) => {
+                let text = "There is more than one Sender field, or it has no address";
+                return Err(Reply::new(Code::REFUSED, 6, 0, text));
+            }
+        }
         let local_domains = &self.desk.config.local_domains;
         match authors.iter().find(|author| !login.owns(author, local_domains)) {
             Some(author) => Err(not_yours(&format!("<{author}>"))),

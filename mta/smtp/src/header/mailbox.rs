@@ -19,11 +19,15 @@ pub fn list(value: &[u8]) -> Option<Vec<Address>> {
         match letter {
             '(' => comment(&mut letters)?,
             '"' => quoted(&mut letters, element.current()?)?,
-            '<' => element.open()?,
+            '<' => found.extend(element.open()?),
             '>' => element.close()?,
             ',' if element.place != Place::Within => found.extend(element.finish()?),
             ':' if group == Group::Outside && element.place == Place::Before => {
                 group = Group::Inside;
+                // A name with an address in it is one to some readers.
+                if element.is_like_an_address() {
+                    return None;
+                }
                 element = Element::default();
             }
             ';' if group == Group::Inside && element.place != Place::Within => {
@@ -33,7 +37,10 @@ pub fn list(value: &[u8]) -> Option<Vec<Address>> {
             }
             '\r' | '\n' => {}
             ' ' | '\t' if matches!(element.place, Place::After | Place::AfterGroup) => {}
-            other => element.current()?.push(other),
+            other => {
+                element.note_plain(other);
+                element.current()?.push(other);
+            }
         }
     }
     found.extend(element.finish()?);
@@ -66,6 +73,15 @@ struct Element {
     place: Place,
     text: String,
     bracketed: String,
+    /// Whether an `@` stands outside quotes before `<`.
+    at: At,
+}
+
+#[derive(Default, PartialEq)]
+enum At {
+    #[default]
+    Nowhere,
+    InName,
 }
 
 impl Element {
@@ -77,8 +93,27 @@ impl Element {
         }
     }
 
-    fn open(&mut self) -> Option<()> {
-        (self.place == Place::Before).then(|| self.place = Place::Within)
+    fn note_plain(&mut self, letter: char) {
+        if letter == '@' && self.place == Place::Before {
+            self.at = At::InName;
+        }
+    }
+
+    fn is_like_an_address(&self) -> bool {
+        self.at == At::InName
+    }
+
+    /// The address that stands where a name should, since some readers show that one: it is an author like others.
+    /// `None` when something else with an `@` stands there.
+    fn open(&mut self) -> Option<Option<Address>> {
+        if self.place != Place::Before {
+            return None;
+        }
+        self.place = Place::Within;
+        match self.is_like_an_address() {
+            true => Address::parse(self.text.trim_matches([' ', '\t'])).ok().map(Some),
+            false => Some(None),
+        }
     }
 
     fn close(&mut self) -> Option<()> {

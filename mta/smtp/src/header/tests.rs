@@ -125,6 +125,10 @@ fn names_comments_and_groups_are_no_addresses() {
         "x: a@z; <b@y>",
         "x:;y",
         "\"x\" a@z",
+        "a@ <a@z>",
+        "x y@w <a@z>",
+        "=?utf-8?q?x?= y@w, <a@z>",
+        "b@y: a@z;",
     ];
     for from in none {
         assert_eq!(authors(from), None, "{from}");
@@ -133,6 +137,27 @@ fn names_comments_and_groups_are_no_addresses() {
     assert_eq!((nested(16).map(|list| list.len()), nested(17)), (Some(1), None));
     assert_eq!(mailbox::list(b"J\xf6rg <a@z>").unwrap().len(), 1);
     assert_eq!(mailbox::list(b"J\xf6rg <\xf6@z>"), None);
+}
+
+#[test]
+fn an_address_where_a_name_should_be_is_an_author_too() {
+    let both = Some(vec!["b@y".to_owned(), "a@z".to_owned()]);
+    for from in ["b@y <a@z>", "b@y<a@z>", "(x) b@y\r\n <a@z>"] {
+        assert_eq!(authors(from), both, "{from}");
+    }
+    assert_eq!(authors("\"b@y\" <a@z>"), Some(vec!["a@z".to_owned()]), "quoted, it is a name");
+}
+
+#[test]
+fn fields_behind_a_line_that_is_none_are_no_header_to_anybody() {
+    let message = "From: a@z\r\nno field\r\nFrom: b@y\r\n\r\nhi\r\n";
+    assert_eq!(
+        String::from_utf8(join(b"A: b\r\n", message.as_bytes())).unwrap(),
+        "A: b\r\nFrom: a@z\r\n\r\nno field\r\nFrom: b@y\r\n\r\nhi\r\n"
+    );
+    for whole in ["From: a@z\r\n\r\nhi\r\n", "From: a@z\r\n", "\r\nhi\r\n"] {
+        assert_eq!(join(b"A: b\r\n", whole.as_bytes()), format!("A: b\r\n{whole}").as_bytes());
+    }
 }
 
 #[test]
@@ -164,8 +189,10 @@ proptest! {
         let joined = join(b"Received: ours\r\n", &message);
         let (header, _) = Header::split(&joined);
         prop_assert_eq!(header.fields().next().unwrap().value, b" ours");
-        prop_assert!(joined.ends_with(&message));
         let (theirs, rest) = Header::split(&message);
+        prop_assert!(joined.ends_with(rest));
+        prop_assert!(joined.starts_with(&[b"Received: ours\r\n", theirs.0].concat()));
+        prop_assert_eq!(Header::split(&joined).0.fields().count(), theirs.fields().count() + 1);
         prop_assert_eq!(theirs.0.len() + rest.len(), message.len());
     }
 
