@@ -88,6 +88,13 @@ impl Received<'_> {
         }
     }
 
+    /// What the client called itself; letters beyond ASCII only where the message may have them.
+    fn greeted(&self) -> String {
+        let international = self.greeting == Greeting::EhloUtf8;
+        let keep = |letter: char| if letter.is_ascii() || international { letter } else { '?' };
+        self.host.as_str().chars().map(keep).collect()
+    }
+
     fn client(&self) -> String {
         let address = match self.address {
             IpAddr::V4(four) => format!("[{four}]"),
@@ -104,7 +111,7 @@ impl Received<'_> {
 /// The whole field with its folds and its CR LF.
 impl fmt::Display for Received<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Received: from {} ({})\r\n", self.host, self.client())?;
+        write!(f, "Received: from {} ({})\r\n", self.greeted(), self.client())?;
         if let Some(bits) = self.authenticated {
             write!(f, "\t(authenticated bits={bits})\r\n")?;
         }

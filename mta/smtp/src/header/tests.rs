@@ -181,6 +181,10 @@ fn no_stranger_writes_into_our_line() {
         "Received: from x (evil??by?me??X??y [IPv6:::1] (may be forged))\r\n\tby mta.test (ours/1.0) with ESMTP id \
          Q1;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
     );
+    let host = Host::parse("\u{e9}.test").unwrap();
+    let from = |greeting| Received { host: &host, greeting, ..received }.to_string();
+    assert!(from(Greeting::Ehlo).starts_with("Received: from ?.test ("));
+    assert!(from(Greeting::EhloUtf8).starts_with("Received: from \u{e9}.test ("));
 }
 
 proptest! {
