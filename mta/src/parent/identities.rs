@@ -17,6 +17,9 @@ use super::failure::Failure;
 use crate::config::Operation;
 use crate::config::files::Child;
 
+/// The names of all our processes begin so.
+const HOUSE: &str = "mta";
+
 /// The identities of both children; `None` keeps the parent's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identities {
@@ -38,7 +41,7 @@ impl Identities {
             return Ok(Self { warnings: vec![warning.into()], ..Self::default() });
         }
         let mut missing = Vec::new();
-        let mut spare = accounts.transient(2)?.into_iter();
+        let mut spare = accounts.transient(HOUSE, 2, &identity::busy(HOUSE))?.into_iter();
         let mut find = |name: &str, usual: &str| -> sys::Result<Option<Identity>> {
             let found = look_up(accounts, name, usual)?;
             let id = spare.next();

@@ -16,6 +16,9 @@ use super::process::Role;
 use crate::config::plan::Plan;
 use crate::config::sections::Top;
 
+/// The names of all our processes begin so.
+const HOUSE: &str = "saslauthd";
+
 /// The identities of both children; `None` keeps the parent's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identities {
@@ -38,7 +41,7 @@ impl Identities {
         let listener = look_up(accounts, &plan.listener_user, &usual.listener_user.value)?;
         let checker = look_up(accounts, &plan.checker_user, &usual.checker_user.value)?;
         let mut missing = Vec::new();
-        let mut spare = accounts.transient(2)?.into_iter();
+        let mut spare = accounts.transient(HOUSE, 2, &identity::busy(HOUSE))?.into_iter();
         let mut or_spare = |found: Option<Identity>, name: &str| {
             found.or_else(|| {
                 missing.push(name.to_owned());

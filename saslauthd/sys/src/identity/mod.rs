@@ -93,14 +93,19 @@ impl AccountFiles {
         Ok(Some(Identity { uid: user.uid, gid: user.gid, groups: groups.into_iter().collect() }))
     }
 
-    /// `count` ids that neither file uses as uid or gid, each for one process without an account of its own.
-    pub fn transient(&self, count: usize) -> Result<Vec<u32>> {
-        let mut used: BTreeSet<u32> = self.groups()?.into_iter().map(|group| group.gid).collect();
+    /// `count` ids that neither file uses as uid or gid and that are not among `busy`, each for one process of `house`
+    /// without an account of its own. Each house begins to look at a place of its own, so that two of them share no
+    /// number, and one finds the same at its next start.
+    pub fn transient(&self, house: &str, count: usize, busy: &BTreeSet<u32>) -> Result<Vec<u32>> {
+        let mut used = busy.clone();
+        used.extend(self.groups()?.into_iter().map(|group| group.gid));
         for user in self.users()? {
             used.insert(user.uid);
             used.insert(user.gid);
         }
-        let free: Vec<u32> = TRANSIENT.filter(|id| !used.contains(id)).take(count).collect();
+        let start = first_of(house);
+        let all = (start..=*TRANSIENT.end()).chain(*TRANSIENT.start()..start);
+        let free: Vec<u32> = all.filter(|id| !used.contains(id)).take(count).collect();
         if free.len() < count {
             return Err(Error::Unsafe {
                 path: self.passwd.clone(),
@@ -119,6 +124,33 @@ impl AccountFiles {
         let text = read(&self.group)?;
         Ok(text.lines().filter_map(parse_group).collect())
     }
+}
+
+/// Where a house begins to look for a spare number: FNV-1a of its name.
+fn first_of(house: &str) -> u32 {
+    let mixed = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = house.bytes().fold(0x811c_9dc5, mixed);
+    TRANSIENT.start() + hash % (TRANSIENT.end() - TRANSIENT.start())
+}
+
+/// The uids of all processes but those of `house`, whose names begin with its own: at a reload, or just after a parent
+/// was killed, they are there under the very numbers that are wanted. Service managers give spare numbers away without
+/// a line in any file.
+pub fn busy(house: &str) -> BTreeSet<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return BTreeSet::new() };
+    processes
+        .filter_map(|process| std::fs::read(process.ok()?.path().join("status")).ok())
+        .flat_map(|status| owners(&String::from_utf8_lossy(&status), house))
+        .collect()
+}
+
+/// The uids in `/proc/PID/status`; the owner of the directory is root where a process can't be dumped.
+fn owners(status: &str, house: &str) -> Vec<u32> {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
+    if field("Name:").trim().starts_with(house) {
+        return Vec::new();
+    }
+    field("Uid:").split_ascii_whitespace().filter_map(|uid| uid.parse().ok()).collect()
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -61,15 +61,41 @@ fn a_missing_file_is_an_error_and_not_nobody() {
     let (home, files) = files(PASSWD, GROUP);
     drop(home);
     assert!(files.user("saslauthd").is_err());
-    assert!(files.transient(1).is_err());
+    assert!(files.transient("x", 1, &BTreeSet::new()).is_err());
 }
 
 #[test]
 fn transient_ids_are_nobodys() {
-    let (_home, files) =
-        files("a:x:61184:61186::/:\nb:x:61187:1::/:\n", "c:x:61185:\nd:x:61189:\n");
-    assert_eq!(files.transient(2).unwrap(), [61188, 61190]);
-    assert!(files.transient(5000).is_err());
+    let first = first_of("x");
+    let line = |uid: u32, gid: u32| format!("a:x:{}:{}::/:\n", first + uid, first + gid);
+    let group = |gid: u32| format!("g:x:{}:\n", first + gid);
+    let (_home, files) = files(&(line(0, 2) + &line(3, 0)), &(group(1) + &group(5)));
+    let transient = |count, busy: &[u32]| {
+        files.transient("x", count, &busy.iter().map(|id| first + id).collect())
+    };
+    assert_eq!(transient(2, &[]).unwrap(), [first + 4, first + 6]);
+    assert_eq!(transient(2, &[4, 7]).unwrap(), [first + 6, first + 8]);
+    assert_eq!(transient(4000, &[]).unwrap().len(), 4000, "it goes on at the beginning");
+    assert!(transient(5000, &[]).is_err());
+}
+
+#[test]
+fn two_houses_share_no_spare_number() {
+    let (_home, files) = files(PASSWD, GROUP);
+    let of = |house: &str| files.transient(house, 8, &BTreeSet::new()).unwrap();
+    let (ours, others) = (of("saslauthd"), of("mta"));
+    assert!(ours.iter().all(|id| !others.contains(id)), "{ours:?} {others:?}");
+    assert_eq!(ours, of("saslauthd"), "the same at each start");
+}
+
+#[test]
+fn a_number_of_somebody_elses_process_is_busy() {
+    let status = "Name:\tmta-receiver\nUmask:\t0022\nUid:\t61300\t61301\t61300\t61300\n";
+    assert_eq!(owners(status, "saslauthd"), [61300, 61301, 61300, 61300]);
+    assert!(owners(status, "mta").is_empty());
+    assert!(owners("", "mta").is_empty());
+    let own = current().unwrap().uid;
+    assert!(busy("no such house").contains(&own));
 }
 
 /// Any identity that the host does not have.
