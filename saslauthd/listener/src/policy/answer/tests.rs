@@ -172,6 +172,14 @@ fn being_on_this_host_is_no_word_for_relaying() {
 }
 
 #[test]
+fn the_postmaster_without_a_domain_is_ours() {
+    for postmaster in ["postmaster", "Postmaster"] {
+        let text = RCPT.replace("ann@elsewhere.example", postmaster);
+        assert_eq!(asked("", &format!("{text} answer=final")), "OK", "{postmaster}");
+    }
+}
+
+#[test]
 fn delayed_checks_are_those_of_the_recipient() {
     let map = Map::parse("Connect:203.0.113\tREJECT\nFrom:spam@example.org\tREJECT\n").unwrap();
     let settings = Settings { delay_checks: true, ..settings() };
