@@ -5,6 +5,7 @@
 //! the connection: nobody is accepted by it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use protocol::auth::{
@@ -21,6 +22,17 @@ use crate::daemon::held::{Bytes, Conversation, Standing};
 
 /// Most exchanges under way. Our daemon takes 256 on one connection.
 pub(super) const MOST: usize = 240;
+
+/// Connections that this process began.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+/// Linux has no larger process ids.
+const PID_BITS: u32 = 22;
+
+/// The number by which a server tells its clients apart. Dovecot closes a connection whose number is that of another one,
+/// and after a reload sessions that began before it still hold theirs.
+fn connection(pid: u32, begun: u32) -> Id {
+    Id::new(pid | begun << PID_BITS).unwrap_or(Id::MIN)
+}
 
 /// What the daemon offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +280,7 @@ impl Conversation for Talk {
 
     fn begin(&mut self, now: Instant, out: &mut Bytes) {
         self.handshake = Some(now + self.patience);
-        let pid = Id::new(std::process::id()).unwrap_or(Id::MIN);
+        let pid = connection(std::process::id(), BEGUN.fetch_add(1, Ordering::Relaxed));
         let version = Version { major: MAJOR, minor: MINOR };
         for command in [Command::Version(version), Command::Cpid(pid)] {
             let _ = command.encode(out);

@@ -32,6 +32,19 @@ fn hear(talk: &mut Talk, line: &str) -> Result<usize, &'static str> {
 }
 
 #[test]
+fn no_two_connections_have_one_number() {
+    let introduced = || {
+        let (offers, _offered) = watch::channel(Offered::Nothing);
+        let mut out = Bytes::default();
+        Talk::new(Duration::from_secs(1), offers).begin(Instant::now(), &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    };
+    assert_ne!(introduced(), introduced(), "as before and after a reload");
+    let numbers = [(7, 0), (8, 0), (7, 1), (8, 1), (7, 1023)].map(|(pid, n)| connection(pid, n));
+    assert_eq!(numbers.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+}
+
+#[test]
 fn a_greeting_that_is_none_ends_the_connection() {
     for greeting in [
         "VERSION\t2\t0\n",
