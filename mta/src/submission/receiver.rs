@@ -39,32 +39,25 @@ pub async fn obey(link: Link, mut orders: Orders, material: Box<Material>, incom
     };
     drop(material);
     link.say(FromChild::Loaded(Ok(())));
-    let (desks, desk) = watch::channel(Arc::new(first));
-    let sessions = Sessions::default();
-    let mut doors: Vec<AbortHandle> = Vec::new();
+    let mut hall = Hall::new(Arc::new(first));
     while let Some(order) = orders.next().await {
         match order {
             Order::Load(material) => {
-                let loaded = maker.desk(&material).map(|desk| drop(desks.send(Arc::new(desk))));
+                let loaded = hall.load(maker.desk(&material).map(Arc::new));
                 link.say(FromChild::Loaded(loaded));
             }
-            Order::Listen(sockets) => {
-                doors.drain(..).for_each(|door| door.abort());
-                doors = sockets
-                    .into_iter()
-                    .map(|(index, socket)| open(index, socket, &desk, &sessions))
-                    .collect();
-            }
+            Order::Listen(sockets) => hall.listen(sockets),
             Order::Queue(kept) => {
-                incoming.note_kept(kept.messages, desk.borrow().config.keep.messages);
+                incoming.note_kept(kept.messages, hall.desks.borrow().config.keep.messages);
             }
             // The sender's.
             Order::Control(_) => {}
             Order::Stop => break,
         }
     }
-    doors.drain(..).for_each(|door| door.abort());
+    hall.close();
     let _ = stop.send(true);
+    let sessions = hall.sessions;
     let until = Instant::now() + PATIENCE;
     while sessions.count() > 0 && Instant::now() < until {
         sleep(LOOK).await;
@@ -76,13 +69,59 @@ pub async fn obey(link: Link, mut orders: Orders, material: Box<Material>, incom
     link.flush().await;
 }
 
-fn open(
-    index: usize,
-    socket: TcpListener,
-    desk: &watch::Receiver<Arc<Desk>>,
-    sessions: &Sessions,
-) -> AbortHandle {
-    tokio::spawn(accept(index, socket, desk.clone(), sessions.clone())).abort_handle()
+/// The doors, and the desk that clients who come in by them are led to.
+pub(super) struct Hall {
+    desks: watch::Sender<Arc<Desk>>,
+    doors: Vec<AbortHandle>,
+    next: Sockets,
+    sessions: Sessions,
+}
+
+/// Whose listeners the next sockets are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sockets {
+    /// Those of the desk.
+    Ours,
+    /// Those of a configuration that could not be used: their numbers mean other listeners to us.
+    Others,
+}
+
+impl Hall {
+    pub(super) fn new(desk: Arc<Desk>) -> Self {
+        let desks = watch::Sender::new(desk);
+        Self { desks, doors: Vec::new(), next: Sockets::Ours, sessions: Sessions::default() }
+    }
+
+    /// Leads clients to another desk. Where its listeners are others, no client comes in by the doors that are there:
+    /// what was a door for servers might be one for people by its number. They wait for the sockets that follow.
+    pub(super) fn load(&mut self, desk: Result<Arc<Desk>, String>) -> Result<(), String> {
+        self.next = if desk.is_ok() { Sockets::Ours } else { Sockets::Others };
+        let desk = desk?;
+        if desk.config.listeners == self.desks.borrow().config.listeners {
+            self.desks.send_replace(desk);
+        } else {
+            self.close();
+            // A door that is being closed on another thread still leads to the desk before.
+            self.desks = watch::Sender::new(desk);
+        }
+        Ok(())
+    }
+
+    pub(super) fn listen(&mut self, sockets: Vec<(usize, TcpListener)>) {
+        if self.next == Sockets::Others {
+            return;
+        }
+        self.close();
+        let open = |(index, socket)| {
+            let door = accept(index, socket, self.desks.subscribe(), self.sessions.clone());
+            tokio::spawn(door).abort_handle()
+        };
+        self.doors = sockets.into_iter().map(open).collect();
+    }
+
+    fn close(&mut self) {
+        self.doors.drain(..).for_each(|door| door.abort());
+    }
 }
 
 /// What all desks have in common.
