@@ -66,10 +66,13 @@ fn refused(session: &mut Session, refusal: &Reply, verb: Verb, line: &[u8]) -> T
     if let Some(end) = session.malformed() {
         return Todo::Close(end);
     }
-    match (verb, Command::parse(line)) {
-        (Verb::Bdat, Ok(Command::Bdat(chunk))) => Todo::Swallow(chunk, refusal.clone()),
-        (Verb::Bdat, _) => Todo::Close(refusal.clone()),
-        _ => Todo::Say(refusal.clone()),
+    // Nothing else is read: what stands behind AUTH may be a password in the clear.
+    if verb != Verb::Bdat {
+        return Todo::Say(refusal.clone());
+    }
+    match Command::parse(line) {
+        Ok(Command::Bdat(chunk)) => Todo::Swallow(chunk, refusal.clone()),
+        _ => Todo::Close(refusal.clone()),
     }
 }
 

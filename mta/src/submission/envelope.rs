@@ -68,6 +68,9 @@ impl<S: Carrier> Dialogue<S> {
         parameters: &MailParameters,
     ) -> Result<Fate, Reply> {
         let features = self.known_features().await.ok_or_else(unanswered)?;
+        if features.login_needed && self.login.is_none() && self.is_unanswered() {
+            return Err(unanswered());
+        }
         if features.login_needed && self.login.is_none() {
             return Err(Reply::new(Code::LOGIN_NEEDED, 7, 0, "Authentication required"));
         }

@@ -115,6 +115,8 @@ impl<S: Carrier> Dialogue<S> {
         let mut progress = self.feed_read(|piece| collector.feed(piece, &mut nothing));
         let mut pace = Pace::new(self.desk.config.limits.data);
         while progress == Progress::More {
+            // Who hears nothing of what came before the chunk may wait with it.
+            self.wire.flush(pace.deadline()).await?;
             let heard = self.wire.hear(pace.deadline(), |piece| {
                 progress = collector.feed(piece, &mut nothing);
                 taken(progress, piece)
@@ -143,6 +145,7 @@ impl<S: Carrier> Dialogue<S> {
                 Progress::Complete(_) => return Ok(None),
                 Progress::Failed(_, damage) => return Ok(Some(damage)),
             }
+            self.wire.flush(pace.deadline()).await?;
             let collector = &mut receiving.collector;
             let heard = self.wire.hear(pace.deadline(), |piece| {
                 progress = feed(piece, &mut decoded, collector);
@@ -215,7 +218,7 @@ impl<S: Carrier> Dialogue<S> {
         };
         self.desk.log(format!(
             "{id}: from={}, size={size}, class=0, nrcpts={}, msgid={}, proto={}, daemon={}, relay={}",
-            envelope.sender,
+            log::field(&envelope.sender.to_string()),
             envelope.recipients.len(),
             log::field(&message_id),
             terms.with,

@@ -84,6 +84,7 @@ pub(super) fn usual(request: &Request) -> &'static str {
     match asked {
         ("RCPT", _) if !request.value(Attribute::SaslUsername).is_empty() => "OK",
         ("RCPT", _) if request.value(Attribute::Recipient).ends_with("@local.test") => "OK",
+        ("RCPT", _) if request.value(Attribute::Recipient) == "postmaster" => "OK",
         ("RCPT", _) if request.value(Attribute::Verify) == "OK" => "OK",
         (_, "srv_features") => "DUNNO\nvalue=",
         ("RCPT", _) => "550 5.7.1 Relaying denied. Proper authentication required.",
