@@ -145,9 +145,10 @@ impl Plan {
         self
     }
 
-    /// One more account.
+    /// One more account, or another password of one that is there.
     #[must_use]
     pub fn account(mut self, name: &str, password: &str) -> Self {
+        self.accounts.retain(|(known, _)| known != name);
         self.accounts.push((name.to_owned(), password.to_owned()));
         self
     }
@@ -258,7 +259,7 @@ impl Plan {
             "chain = [\"shadow\"]\n[limits]\non = false\n[[socket]]\n[[socket]]\nprotocol = \"auth\"\n\
              address_uids = [\"root\", \"mta\", \"nobody\"]\ncertificate_uids = [\"root\", \"mta\", \"nobody\"]\n\
              [[socket]]\nprotocol = \"policy\"\n\
-             [access]\nmap = \"/etc/access\"\nlocal_domains = [{}, \"{}\"]\n{}",
+             [access]\nmap = \"/etc/access\"\ntrusted_mechanisms = [\"PLAIN\", \"LOGIN\", \"EXTERNAL\", \"SCRAM-SHA-256\"]\nlocal_domains = [{}, \"{}\"]\n{}",
             quoted(&self.domains),
             self.host,
             self.daemon
@@ -316,6 +317,8 @@ impl House {
             for directory in ["lib", "run", "run/saslauthd", "etc/mta/tls"] {
                 std::os::unix::fs::chown(root.join(directory), Some(owner), Some(owner))?;
             }
+            // A daemon without root reads what is its own.
+            std::os::unix::fs::chown(root.join("etc/shadow"), Some(owner), Some(owner))?;
             for file in fs::read_dir(root.join("etc/mta/tls"))? {
                 std::os::unix::fs::chown(file?.path(), Some(owner), Some(owner))?;
             }

@@ -119,9 +119,9 @@ fn i6_a_reply_cannot_forge_a_line_of_the_log_or_a_field_of_the_report() {
     }
     let place = Place::take().unwrap();
     let manner = Manner::smtp().script(|heard| match heard {
-        Heard::Line(line) if line.starts_with("RCPT") => {
-            Act::Say(b"550-5.1.1 no\rSubject: forged\x1b[2J\r\n550 5.1.1 such\x00user\r\n".to_vec())
-        }
+        Heard::Line(line) if line.starts_with("RCPT") => Act::Say(
+            b"550-5.1.1 no\x1b[2J\r\n550-5.1.1 Subject: forged\r\n550 5.1.1 such user\r\n".to_vec(),
+        ),
         _ => Act::Usual,
     });
     let sink = Sink::listen(place.address(), 0, manner).unwrap();

@@ -97,7 +97,10 @@ fn h2_what_is_counted_is_data_whatever_it_looks_like() {
         client.send(format!("BDAT {} LAST\r\n{text}", text.len()).as_bytes()).unwrap();
         let said = client.reply().unwrap();
         assert!([250, 550, 554, 500, 501].contains(&said.code()), "{before:?}.{behind:?}: {said}");
-        assert_eq!(client.say("NOOP").unwrap().code(), 250, "{before:?}.{behind:?}");
+        // After a bare end of line the connection may end with the refusal; what was taken leaves it as it was.
+        let after = client.say("NOOP").unwrap().code();
+        let ended = after == 0 && said.code() != 250;
+        assert!(after == 250 || ended, "{before:?}.{behind:?}: {said}, then {after}");
     }
     assert!(!sink.messages().iter().any(|message| message.mail.contains("evil")));
     assert!(house.mailbox("bob@here.example").is_empty());
