@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mta::config::{Config, Via};
 use mta::control::{FromChild, Level, Material, Socket};
@@ -24,6 +24,10 @@ use sys::{Error, Result, arguments, descriptors, harden, peer};
 
 /// How long what was begun may take once the end was ordered.
 const LAST: Duration = Duration::from_secs(5);
+/// How long another sender's end is waited for: longer than [`LAST`].
+const ORPHAN: Duration = Duration::from_secs(8);
+/// Between two looks whether it has ended.
+const AGAIN: Duration = Duration::from_millis(50);
 /// sysexits' EX_TEMPFAIL: another sender has the queue.
 const BUSY: u8 = 75;
 
@@ -49,7 +53,7 @@ fn run() -> Result<ExitCode> {
     harden::apply(Some(above.pid))?;
     let material = link::first(&channel).map_err(Error::system("hear what to work by"))?;
     let config = Arc::new(Config::parse(&material.config).map_err(handed_over)?);
-    let queue = match Queue::open(&config.spool) {
+    let queue = match open(&config.spool) {
         Ok(queue) => queue,
         Err(trouble @ Trouble::Locked) => {
             eprintln!("mta-sender: {}: {trouble}", config.spool.display());
@@ -70,6 +74,17 @@ fn run() -> Result<ExitCode> {
     // A thread that waits for a disk or a name server holds up nobody's end.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Opens the queue. The sender of a parent that was killed has it until it ended what it had begun.
+fn open(spool: &Path) -> std::result::Result<Queue, Trouble> {
+    let end = Instant::now() + ORPHAN;
+    loop {
+        match Queue::open(spool) {
+            Err(Trouble::Locked) if Instant::now() < end => std::thread::sleep(AGAIN),
+            opened => return opened,
+        }
+    }
 }
 
 /// Directories of maildirs that are there: nothing can be permitted of others.
