@@ -8,6 +8,7 @@
 mod dialogues;
 mod divergences;
 mod hops;
+mod kills;
 mod original;
 mod replay;
 mod smuggling;
