@@ -74,7 +74,11 @@ fn counted(sink: &Sink) -> BTreeMap<String, usize> {
 fn end(house: &mut House, role: &str) {
     if role == "mta" {
         assert!(house.end_mta(Signal::SIGKILL), "children outlive the parent: {}", house.log());
+        let serves = |house: &House| house.log().matches("serving; process id").count();
+        let before = serves(house);
         house.start_mta().unwrap();
+        // Until both children are ready, the end of one is the end of the start.
+        assert!(harness::wait_until(|| serves(house) > before), "{}", house.log());
         return;
     }
     let killed = house.processes(role);
