@@ -10,12 +10,15 @@ mod divergences;
 mod hops;
 mod kills;
 mod original;
+mod peers_in;
+mod peers_relay;
 mod replay;
 mod smuggling;
 mod starttls;
+mod tunnel;
 mod vectors;
 mod whole;
 
 #[path = "../peers/mod.rs"]
-#[allow(dead_code, reason = "of the peers this suite needs their worlds and sendmail")]
+#[allow(dead_code, reason = "this suite needs only some of them, and their worlds")]
 mod peers;

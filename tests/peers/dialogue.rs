@@ -66,7 +66,7 @@ impl Dialogue {
     }
 
     /// The last line of an SMTP reply.
-    pub(super) fn reply(&mut self) -> io::Result<String> {
+    pub(crate) fn reply(&mut self) -> io::Result<String> {
         self.hear_until(|line| line.as_bytes().get(3) != Some(&b'-'))
     }
 }

@@ -97,7 +97,7 @@ impl Peer for Postfix {
 }
 
 /// Starts a Postfix with these settings and services beside those that every Postfix here has.
-pub(super) fn begin(world: &Namespace, settings: &str, services: &str) -> Result<()> {
+pub(crate) fn begin(world: &Namespace, settings: &str, services: &str) -> Result<()> {
     world.write("/etc/postfix/main.cf", &format!("{BASE}{settings}"))?;
     world.write("/etc/postfix/master.cf", &format!("{services}{SERVICES}"))?;
     world.shell(
