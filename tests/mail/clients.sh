@@ -4,7 +4,8 @@
 set -e
 ca=/etc/tls/ca.pem
 swaks() { command swaks --server "$HOST" --tls-verify --tls-ca-path $ca --from "$FROM" --to "$TO" --data - --auth-user "$LOGIN" --auth-password "$PASSWORD" "$@"; }
-curl() { command curl --silent --show-error --verbose --cacert $ca --user "$LOGIN:$PASSWORD" --mail-from "$FROM" --mail-rcpt "$TO" --upload-file - "$@"; }
+# It sends lines as they are, and a bare LF is refused.
+curl() { sed 's/$/\r/' | command curl --silent --show-error --verbose --cacert $ca --user "$LOGIN:$PASSWORD" --mail-from "$FROM" --mail-rcpt "$TO" --upload-file - "$@"; }
 msmtp() { command msmtp --file=/dev/null --debug --host="$HOST" --from="$FROM" --tls=on --tls-trust-file=$ca --user="$LOGIN" --passwordeval='printf %s "$PASSWORD"' "$@" "$TO"; }
 smtplib() {
     /usr/bin/python3 -c '
