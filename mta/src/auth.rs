@@ -133,13 +133,19 @@ impl Logins {
         Self(Arc::new(Inner { kind, deadline, places, last: AtomicU32::new(0) }))
     }
 
-    /// What this session may be offered, best left in this order; empty while the daemon is away.
+    /// What this session may be offered, best left in this order. While the daemon is away it is what it
+    /// did last, or PLAIN and LOGIN.
     pub fn mechanisms(&self, session: &Attempt) -> Vec<Mechanism> {
         let offered = match &self.0.kind {
             Kind::Mux(_) => Offered::Now(mux::MECHANISMS.into_iter().collect()),
             Kind::Held { offered, .. } => *offered.borrow(),
         };
-        let (Offered::Now(set) | Offered::Lately(set)) = offered else { return Vec::new() };
+        // A server without AUTH is a permanent failure to clients. An outage is told to those who try.
+        let usual = || mux::MECHANISMS.into_iter().collect();
+        let set: MechanismSet = match offered {
+            Offered::Lately(set) | Offered::Away(set) if set == MechanismSet::default() => usual(),
+            Offered::Now(set) | Offered::Lately(set) | Offered::Away(set) => set,
+        };
         set.iter()
             .filter(|mechanism| session.permits(*mechanism))
             .filter_map(|mechanism| Mechanism::new(mechanism.as_str()))

@@ -1,8 +1,6 @@
 //! I: next hops that lie, stall or inject; and what is kept while they are away.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::mta::sink::{Act, Heard, Manner, Sink};
 use harness::mta::{House, Place, Plan, ready, tls, transact};
@@ -75,41 +73,6 @@ fn i2_a_policy_that_wants_tls_is_never_met_in_the_clear() {
         house.log()
     );
     assert!(!sink.wire().iter().any(|line| line.starts_with("MAIL")), "{:?}", sink.wire());
-}
-
-#[test]
-fn i3_endless_and_broken_replies_end_the_connection_and_the_message_stays() {
-    if !ready() {
-        return;
-    }
-    let place = Place::take().unwrap();
-    let count = Arc::new(AtomicUsize::new(0));
-    let turn = count.clone();
-    let manner = Manner::smtp().script(move |heard| match (heard, turn.load(Ordering::SeqCst)) {
-        (Heard::Connected, 0) => Act::SayAndClose(b"220-more\r\n".repeat(200_000)),
-        (Heard::Connected, 1) => Act::SayAndClose(vec![b'2'; 1_000_000]),
-        (Heard::Connected, 2) => Act::SayAndClose(b"220-a\r\n250 b\r\n".to_vec()),
-        (Heard::Line(line), 3) if line.starts_with("EHLO") => {
-            Act::SayAndClose(b"\0\xFF\x1B[31m\r\n".to_vec())
-        }
-        (Heard::Line(line), 4) if line.starts_with("MAIL") => Act::Close,
-        (Heard::Line("DATA"), 5) => Act::line("250 what?"),
-        (Heard::Message(_), 6) => Act::line("451 4.3.0 not now"),
-        _ => Act::Usual,
-    });
-    let sink = Sink::listen(place.address(), 0, manner).unwrap();
-    let house = house(place, sink.port(), "", "");
-    send(&house, TEXT);
-    for trouble in 0..7 {
-        let before = sink.wire().iter().filter(|line| *line == "<connect>").count();
-        let seen = harness::wait_until(|| {
-            sink.wire().iter().filter(|line| *line == "<connect>").count() > before
-        });
-        assert!(seen, "no new try after trouble {trouble}: {}", house.log());
-        count.store(trouble + 1, Ordering::SeqCst);
-    }
-    assert_eq!(sink.await_messages(1).len(), 1, "{}", house.log());
-    assert!(!house.log().contains('\u{1b}'), "{}", house.log());
 }
 
 #[test]

@@ -37,8 +37,8 @@ fn connection(pid: u32, begun: u32) -> Id {
 /// What the daemon offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offered {
-    /// Nothing: it is away.
-    Nothing,
+    /// It is away, and did these last, if ever it was there.
+    Away(MechanismSet),
     /// What it did, until a moment ago.
     Lately(MechanismSet),
     /// These.
@@ -273,7 +273,10 @@ impl Conversation for Talk {
             *offered = match (standing, *offered) {
                 (Standing::Connecting, Offered::Now(these)) => Offered::Lately(these),
                 (Standing::Connecting, offered) => offered,
-                (Standing::Away, _) => Offered::Nothing,
+                (
+                    Standing::Away,
+                    Offered::Now(these) | Offered::Lately(these) | Offered::Away(these),
+                ) => Offered::Away(these),
             }
         });
     }

@@ -80,7 +80,7 @@ fn house() -> (Sandbox, Daemon) {
     let ran = Ran::of(&mut command, PASSWORD.as_bytes(), harness::PATIENCE).expect("mailauth runs");
     assert_eq!(ran.code, Some(0), "mailauth user add: {}", ran.err());
     fs::write(sandbox.path().join("etc/access"), "").expect("an empty map");
-    let config = "run_dir_mode = \"0755\"\nchain = [\"sqlite\"]\n[access]\nmap = \"/etc/access\"\n\
+    let config = "run_dir_mode = \"0755\"\nchain = [\"sqlite\"]\n[access]\nmap = \"/etc/access\"\ntrusted_mechanisms = [\"PLAIN\"]\n\
                   [[socket]]\nprotocol = \"auth\"\nmode = \"0666\"\n[[socket]]\nprotocol = \"policy\"\nmode = \"0666\"\n";
     let daemon = Daemon::ours(&sandbox, config, "/run/saslauthd/auth", Identity::Root);
     (sandbox, daemon.expect("the daemon starts"))
