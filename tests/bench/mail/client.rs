@@ -223,6 +223,7 @@ fn one_after_another(
                      Date: Sun, 1 Nov 2026 00:00:00 +0000\r\nMessage-ID: <{number}@bench>\r\n{SEQUENCE}{number}\r\n\r\n"
                 );
                 let text = body.get(..manner.size.saturating_sub(header.len())).unwrap_or_default();
+                let text = text.trim_end();
                 let text = format!("{header}{text}\r\n.\r\n");
                 let began = Instant::now();
                 session.submit(&text)?;
