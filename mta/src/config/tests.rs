@@ -1,3 +1,5 @@
+//! Settings that are read, and all the complaints about those that can't be.
+
 use super::files::{Child, Holds};
 use super::*;
 

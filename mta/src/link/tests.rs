@@ -1,3 +1,5 @@
+//! A child's end of its channel, with a test at the other end.
+
 use std::os::fd::AsFd;
 
 use sys::channel::{Kind, pair, receive_plain, send_with_fds};

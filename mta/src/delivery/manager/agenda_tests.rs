@@ -1,3 +1,5 @@
+//! Whose turn it is, by given moments.
+
 use super::*;
 
 const LIMITS: Limits = Limits { connections: 4, per_destination: 2 };

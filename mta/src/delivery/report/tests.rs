@@ -1,3 +1,5 @@
+//! Reports as they leave.
+
 use smtp::address::Recipient;
 use smtp::command::{AddressType, EnvelopeId, OriginalRecipient, RcptParameters};
 use smtp::reply::{Code, Status};

@@ -1,3 +1,5 @@
+//! What the receiver keeps, and what it leaves behind when a step fails.
+
 use std::fs;
 
 use super::super::record::{MESSAGE, Records, Walk, read_envelope};

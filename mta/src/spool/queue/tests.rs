@@ -1,3 +1,5 @@
+//! What the sender takes, records and removes.
+
 use std::io::Read;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Files that are read as they were written, and files that are damaged.
+
 use std::io::Cursor;
 use std::time::Duration;
 
