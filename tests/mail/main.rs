@@ -5,13 +5,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod dialogues;
+mod divergences;
 mod hops;
 mod kills;
+mod original;
 mod peers_in;
 mod peers_relay;
+mod replay;
 mod smuggling;
 mod starttls;
 mod tunnel;
+mod vectors;
 mod whole;
 
 #[path = "../peers/mod.rs"]

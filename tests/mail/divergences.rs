@@ -1,0 +1,70 @@
+//! Where ours answers otherwise than sendmail on purpose: one file, a reason each, and none that no dialogue meets.
+
+use std::collections::BTreeSet;
+
+const TEXT: &str = include_str!("divergences.txt");
+
+/// One line of the file.
+pub(crate) struct Divergence {
+    case: String,
+    line: String,
+    theirs: String,
+    ours: String,
+}
+
+/// All of them, and which were met.
+pub(crate) struct Divergences {
+    known: Vec<Divergence>,
+    met: BTreeSet<usize>,
+}
+
+impl Divergences {
+    /// Reads the file.
+    pub(crate) fn read() -> Self {
+        let lines = TEXT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let known = lines.map(|line| {
+            let fields: Vec<&str> = line.split(" | ").map(str::trim).collect();
+            let [case, line, theirs, ours, reason] = fields[..] else {
+                panic!("five fields: {line}")
+            };
+            assert!(reason.len() > 10, "without a reason: {line}");
+            Divergence {
+                case: case.into(),
+                line: line.into(),
+                theirs: theirs.into(),
+                ours: ours.into(),
+            }
+        });
+        Self { known: known.collect(), met: BTreeSet::new() }
+    }
+
+    /// Whether this is known; it is then met.
+    pub(crate) fn covers(&mut self, case: &str, line: &str, theirs: u16, ours: u16) -> bool {
+        let found = self.known.iter().position(|known| {
+            fits(&known.case, case)
+                && fits(&known.line, line)
+                && fits(&known.theirs, &theirs.to_string())
+                && fits(&known.ours, &ours.to_string())
+        });
+        self.met.extend(found);
+        found.is_some()
+    }
+
+    /// Those that nothing met.
+    pub(crate) fn vanished(&self) -> Vec<String> {
+        let vanished = self.known.iter().enumerate().filter(|(index, _)| !self.met.contains(index));
+        vanished
+            .map(|(_, known)| {
+                format!("{} | {} | {} | {}", known.case, known.line, known.theirs, known.ours)
+            })
+            .collect()
+    }
+}
+
+/// `*` at the end stands for anything.
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => text.starts_with(start),
+        None => pattern == text,
+    }
+}
