@@ -152,6 +152,14 @@ impl Logins {
             .collect()
     }
 
+    /// Whether nobody answers at this moment, as far as is known.
+    pub fn is_away(&self) -> bool {
+        match &self.0.kind {
+            Kind::Mux(_) => false,
+            Kind::Held { offered, .. } => !matches!(*offered.borrow(), Offered::Now(_)),
+        }
+    }
+
     /// Begins a login. `initial` is the initial response, which may be empty.
     pub async fn begin(
         &self,

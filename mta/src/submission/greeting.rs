@@ -207,9 +207,7 @@ impl<S: Carrier> Dialogue<S> {
     pub(super) fn is_unanswered(&self) -> bool {
         let Some(inside) = &self.tls else { return false };
         let shown = inside.facts.certificate.is_some();
-        self.login.is_none()
-            && ((shown && self.machine.is_none())
-                || self.desk.logins.mechanisms(&inside.attempt).is_empty())
+        self.login.is_none() && ((shown && self.machine.is_none()) || self.desk.logins.is_away())
     }
 
     /// Asks whether its certificate lets a client relay: whoever may relay may submit.
