@@ -194,7 +194,7 @@ mod tests {
         let now = UnixTime(65);
         let text = status(&reply, now) + &messages(&reply, now) + &message(&reply, now);
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
-        assert!(!text.contains('\u{202e}'));
+        assert!(!text.contains('\u{202e}'), "{text:?}");
     }
 
     #[test]

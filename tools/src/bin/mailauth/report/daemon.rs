@@ -13,7 +13,7 @@ pub(crate) fn line(value: &Value) -> String {
     match value {
         Value::String(text) => sentence(text),
         Value::Null => "-".into(),
-        other => other.to_string(),
+        other => sentence(&other.to_string()),
     }
 }
 
