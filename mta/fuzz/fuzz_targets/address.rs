@@ -1,5 +1,5 @@
-//! `harness::address` under libFuzzer.
+//! `mta_fuzz::address` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::address(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::address(bytes));

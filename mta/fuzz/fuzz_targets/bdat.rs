@@ -1,5 +1,5 @@
-//! `harness::bdat` under libFuzzer.
+//! `mta_fuzz::bdat` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::bdat(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::bdat(bytes));

@@ -1,5 +1,5 @@
-//! `harness::command_line` under libFuzzer.
+//! `mta_fuzz::command_line` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::command_line(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::command_line(bytes));

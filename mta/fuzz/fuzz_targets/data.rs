@@ -1,5 +1,5 @@
-//! `harness::data` under libFuzzer.
+//! `mta_fuzz::data` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::data(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::data(bytes));

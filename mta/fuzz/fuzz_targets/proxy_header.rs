@@ -1,5 +1,5 @@
-//! `harness::proxy_header` under libFuzzer.
+//! `mta_fuzz::proxy_header` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::proxy_header(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::proxy_header(bytes));

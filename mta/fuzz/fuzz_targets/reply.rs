@@ -1,5 +1,5 @@
-//! `harness::reply` under libFuzzer.
+//! `mta_fuzz::reply` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::reply(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::reply(bytes));

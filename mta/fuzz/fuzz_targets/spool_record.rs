@@ -1,5 +1,5 @@
-//! `harness::spool::record` under libFuzzer.
+//! `mta_fuzz::spool::record` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::spool::record(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mta_fuzz::spool::record(bytes));

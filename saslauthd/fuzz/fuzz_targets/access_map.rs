@@ -1,5 +1,5 @@
-//! `harness::policy::access_map` under libFuzzer.
+//! `saslauthd_fuzz::policy::access_map` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::policy::access_map(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::policy::access_map(bytes));

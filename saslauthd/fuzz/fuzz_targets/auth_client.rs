@@ -1,5 +1,5 @@
-//! `harness::dovecot::auth_client` under libFuzzer.
+//! `saslauthd_fuzz::dovecot::auth_client` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::dovecot::auth_client(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::dovecot::auth_client(bytes));

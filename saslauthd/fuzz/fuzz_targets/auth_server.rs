@@ -1,5 +1,5 @@
-//! `harness::dovecot::auth_server` under libFuzzer.
+//! `saslauthd_fuzz::dovecot::auth_server` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::dovecot::auth_server(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::dovecot::auth_server(bytes));

@@ -1,5 +1,5 @@
-//! `harness::policy::certificate` under libFuzzer.
+//! `saslauthd_fuzz::policy::certificate` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::policy::certificate(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::policy::certificate(bytes));

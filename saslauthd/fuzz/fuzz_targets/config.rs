@@ -1,5 +1,5 @@
-//! `harness::config` under libFuzzer.
+//! `saslauthd_fuzz::config` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::config(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::config(bytes));

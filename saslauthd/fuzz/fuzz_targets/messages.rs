@@ -1,5 +1,5 @@
-//! `harness::messages` under libFuzzer.
+//! `saslauthd_fuzz::messages` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::messages(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::messages(bytes));

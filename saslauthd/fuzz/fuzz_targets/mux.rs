@@ -1,5 +1,5 @@
-//! `harness::mux` under libFuzzer.
+//! `saslauthd_fuzz::mux` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::mux(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::mux(bytes));

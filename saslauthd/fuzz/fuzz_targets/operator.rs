@@ -1,5 +1,5 @@
-//! `harness::operator` under libFuzzer.
+//! `saslauthd_fuzz::operator` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::operator(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::operator(bytes));

@@ -1,5 +1,5 @@
-//! `harness::policy::policy_request` under libFuzzer.
+//! `saslauthd_fuzz::policy::policy_request` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::policy::policy_request(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::policy::policy_request(bytes));

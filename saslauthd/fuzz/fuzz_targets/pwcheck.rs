@@ -1,5 +1,5 @@
-//! `harness::pwcheck` under libFuzzer.
+//! `saslauthd_fuzz::pwcheck` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::pwcheck(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::pwcheck(bytes));

@@ -1,5 +1,5 @@
-//! `harness::query` under libFuzzer.
+//! `saslauthd_fuzz::query` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::query(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::query(bytes));

@@ -1,5 +1,5 @@
-//! `harness::sasl::external` under libFuzzer.
+//! `saslauthd_fuzz::sasl::external` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasl::external(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasl::external(bytes));

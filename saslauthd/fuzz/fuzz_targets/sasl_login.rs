@@ -1,5 +1,5 @@
-//! `harness::sasl::login` under libFuzzer.
+//! `saslauthd_fuzz::sasl::login` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasl::login(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasl::login(bytes));

@@ -1,5 +1,5 @@
-//! `harness::sasl::plain` under libFuzzer.
+//! `saslauthd_fuzz::sasl::plain` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasl::plain(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasl::plain(bytes));

@@ -1,5 +1,5 @@
-//! `harness::sasl::scram` under libFuzzer.
+//! `saslauthd_fuzz::sasl::scram` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasl::scram(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasl::scram(bytes));

@@ -1,5 +1,5 @@
-//! `harness::sasldb_berkeley` under libFuzzer.
+//! `saslauthd_fuzz::sasldb_berkeley` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasldb_berkeley(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasldb_berkeley(bytes));

@@ -1,5 +1,5 @@
-//! `harness::sasldb_gdbm` under libFuzzer.
+//! `saslauthd_fuzz::sasldb_gdbm` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasldb_gdbm(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasldb_gdbm(bytes));

@@ -1,5 +1,5 @@
-//! `harness::sasldb_lmdb` under libFuzzer.
+//! `saslauthd_fuzz::sasldb_lmdb` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sasldb_lmdb(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::sasldb_lmdb(bytes));

@@ -1,5 +1,5 @@
-//! `harness::shadow` under libFuzzer.
+//! `saslauthd_fuzz::shadow` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::shadow(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::shadow(bytes));

@@ -1,5 +1,5 @@
-//! `harness::dovecot::userdb` under libFuzzer.
+//! `saslauthd_fuzz::dovecot::userdb` under libFuzzer.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::dovecot::userdb(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| saslauthd_fuzz::dovecot::userdb(bytes));
