@@ -106,6 +106,7 @@ pub struct Plan {
     accounts: Vec<(String, String)>,
     authorities: Vec<PathBuf>,
     before: String,
+    here: String,
 }
 
 impl Default for Plan {
@@ -129,6 +130,8 @@ impl Plan {
             accounts: vec![(LOGIN.to_owned(), PASSWORD.to_owned())],
             authorities: Vec::new(),
             before: String::new(),
+            here: "[[route]]\nto = \"local\"\nvia = \"maildir\"\ndirectory = \"/var/lib/mail\"\n"
+                .to_owned(),
         }
     }
 
@@ -137,6 +140,13 @@ impl Plan {
     pub fn before(mut self, script: &str) -> Self {
         self.before += script;
         self.before += "\n";
+        self
+    }
+
+    /// Routes for the mail of its own domains, instead of the one into maildirs.
+    #[must_use]
+    pub fn local_mail(mut self, routes: &str) -> Self {
+        routes.clone_into(&mut self.here);
         self
     }
 
@@ -253,8 +263,7 @@ impl Plan {
             text +=
                 &format!("[[listener]]\nrole = \"{role}\"\naddresses = [\"{address}:{port}\"]\n");
         }
-        text += "[[route]]\nto = \"local\"\nvia = \"maildir\"\ndirectory = \"/var/lib/mail\"\n";
-        text + &self.sections
+        text + &self.here + &self.sections
     }
 
     fn daemon_config(&self) -> String {

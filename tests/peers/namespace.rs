@@ -126,13 +126,12 @@ impl Namespace {
         &self,
         action: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let network = fs::File::open(format!("/proc/{}/ns/net", self.first))?;
-        // A thread enters alone.
-        let dialler = thread::spawn(move || {
-            setns(network, CloneFlags::CLONE_NEWNET)?;
-            action()
-        });
-        dialler.join().unwrap_or_else(|_| Err(io::Error::other("the dialling thread panicked")))
+        self.network()?.inside(action)
+    }
+
+    /// Its network, which can be entered for as long as this is held.
+    pub(crate) fn network(&self) -> io::Result<Network> {
+        fs::File::open(format!("/proc/{}/ns/net", self.first)).map(Network)
     }
 
     /// Waits until something listens on a TCP port; the log of `name` explains a failure.
@@ -183,6 +182,25 @@ impl Namespace {
             )));
         }
         Ok(())
+    }
+}
+
+/// The network of a namespace.
+pub(crate) struct Network(fs::File);
+
+impl Network {
+    /// Does something in it.
+    pub(crate) fn inside<T: Send + 'static>(
+        &self,
+        action: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let network = self.0.try_clone()?;
+        // A thread enters alone.
+        let dialler = thread::spawn(move || {
+            setns(network, CloneFlags::CLONE_NEWNET)?;
+            action()
+        });
+        dialler.join().unwrap_or_else(|_| Err(io::Error::other("the dialling thread panicked")))
     }
 }
 
