@@ -6,6 +6,7 @@
 
 pub mod client;
 mod house;
+pub mod names;
 pub mod sink;
 pub mod tls;
 
@@ -105,6 +106,9 @@ pub struct Plan {
     domains: Vec<String>,
     accounts: Vec<(String, String)>,
     authorities: Vec<PathBuf>,
+    of_servers: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    tls: String,
     before: String,
     here: String,
 }
@@ -129,6 +133,9 @@ impl Plan {
             domains: vec![DOMAIN.to_owned()],
             accounts: vec![(LOGIN.to_owned(), PASSWORD.to_owned())],
             authorities: Vec::new(),
+            of_servers: Vec::new(),
+            files: Vec::new(),
+            tls: String::new(),
             before: String::new(),
             here: "[[route]]\nto = \"local\"\nvia = \"maildir\"\ndirectory = \"/var/lib/mail\"\n"
                 .to_owned(),
@@ -170,6 +177,28 @@ impl Plan {
     #[must_use]
     pub fn authority(mut self, file: &Path) -> Self {
         self.authorities.push(file.to_owned());
+        self
+    }
+
+    /// One more authority whose servers are believed: a PEM file, which is copied.
+    #[must_use]
+    pub fn authority_of_servers(mut self, file: &Path) -> Self {
+        self.of_servers.push(file.to_owned());
+        self
+    }
+
+    /// A file that is copied to where [`given`] says.
+    #[must_use]
+    pub fn give(mut self, file: &Path) -> Self {
+        self.files.push(file.to_owned());
+        self
+    }
+
+    /// More keys of the section `[tls]` of mta.toml.
+    #[must_use]
+    pub fn tls(mut self, lines: &str) -> Self {
+        self.tls += lines;
+        self.tls += "\n";
         self
     }
 
@@ -247,15 +276,18 @@ impl Plan {
 
     fn mta_config(&self, place: &Place) -> String {
         let address = place.address();
-        let authorities: String =
-            self.authorities.iter().map(|file| format!(", \"{}\"", inside(file))).collect();
+        let more = |files: &[PathBuf]| {
+            files.iter().map(|file| format!(", \"{}\"", given(file))).collect::<String>()
+        };
+        let (of_clients, of_servers) = (more(&self.authorities), more(&self.of_servers));
         let mut text = format!(
             "hostname = \"{}\"\nlocal_domains = [{}]\nspool = \"/var/lib/mta\"\n{}\n\
-             [tls]\nclient_authorities = [\"/etc/mta/tls/ca.pem\"{authorities}]\n\
-             server_authorities = [\"/etc/mta/tls/ca.pem\"]\n",
+             [tls]\nclient_authorities = [\"/etc/mta/tls/ca.pem\"{of_clients}]\n\
+             server_authorities = [\"/etc/mta/tls/ca.pem\"{of_servers}]\n{}",
             self.host,
             quoted(&self.domains),
-            self.top
+            self.top,
+            self.tls
         );
         for (role, port) in
             [("relay", RELAY), ("submission", SUBMISSION), ("submissions", SUBMISSIONS)]
@@ -279,10 +311,10 @@ impl Plan {
     }
 }
 
-/// Where a copy of an authority lies inside.
-fn inside(file: &Path) -> String {
+/// Where the copy of a file that was given lies inside.
+pub fn given(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    format!("/etc/mta/tls/of-clients-{name}")
+    format!("/etc/mta/tls/given-{name}")
 }
 
 fn quoted(words: &[String]) -> String {

@@ -19,9 +19,11 @@ pub(crate) struct Divergences {
 }
 
 impl Divergences {
-    /// Reads the file.
-    pub(crate) fn read() -> Self {
-        let lines = TEXT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    /// Reads a part of the file: what follows `[NAME]`.
+    pub(crate) fn read(part: &str) -> Self {
+        let (_, lines) = TEXT.split_once(&format!("\n[{part}]\n")).expect("no such part");
+        let lines = lines.lines().take_while(|line| !line.starts_with('['));
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         let known = lines.map(|line| {
             let fields: Vec<&str> = line.split(" | ").map(str::trim).collect();
             let [case, line, theirs, ours, reason] = fields[..] else {
@@ -39,12 +41,12 @@ impl Divergences {
     }
 
     /// Whether this is known; it is then met.
-    pub(crate) fn covers(&mut self, case: &str, line: &str, theirs: u16, ours: u16) -> bool {
+    pub(crate) fn covers(&mut self, case: &str, line: &str, theirs: &str, ours: &str) -> bool {
         let found = self.known.iter().position(|known| {
             fits(&known.case, case)
                 && fits(&known.line, line)
-                && fits(&known.theirs, &theirs.to_string())
-                && fits(&known.ours, &ours.to_string())
+                && fits(&known.theirs, theirs)
+                && fits(&known.ours, ours)
         });
         self.met.extend(found);
         found.is_some()

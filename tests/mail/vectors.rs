@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 const SESSIONS: &str = include_str!("../../mta/smtp/vectors/sendmail-sessions.jsonl");
-const VERIFY: &str = include_str!("vectors/sendmail-verify.jsonl");
+const VERIFY: &str = include_str!("../../mta/tests/verify/sendmail-verify.jsonl");
 
 /// A dialogue with a server.
 pub(crate) struct Dialogue {
@@ -33,30 +33,121 @@ pub(crate) enum Turn {
 
 /// All dialogues with a server.
 pub(crate) fn dialogues() -> Vec<Dialogue> {
-    let read = |line| serde_json::from_str::<Value>(line).expect("a vector is JSON");
-    SESSIONS
-        .lines()
-        .map(read)
-        .filter(|vector| vector.get("dialogue").is_some())
-        .map(|vector| dialogue(&vector))
-        .collect()
+    let sessions = read(SESSIONS);
+    let with_servers = sessions.iter().filter(|vector| vector.get("dialogue").is_some());
+    with_servers.map(dialogue).collect()
+}
+
+/// A delivery to a server.
+pub(crate) struct Delivery {
+    pub(crate) id: String,
+    pub(crate) access: Vec<(String, String)>,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) server: Server,
+    /// What the server saw.
+    pub(crate) wire: Vec<String>,
+    /// Lines of the log about TLS.
+    pub(crate) log: Vec<String>,
+    /// `dsn=` and `stat=` of the log.
+    pub(crate) status: Vec<String>,
+}
+
+/// How a server behaves that mail is delivered to.
+pub(crate) struct Server {
+    /// `tls`, `notls`, a code, `drop` or `garbage`.
+    pub(crate) mode: String,
+    /// The name of its certificate.
+    pub(crate) certificate: String,
+    /// The only version of TLS that it knows, if there is only one.
+    pub(crate) version: Option<String>,
+    /// The only cipher that it knows, if there is only one.
+    pub(crate) cipher: Option<String>,
+    /// The mechanism that it offers.
+    pub(crate) mechanism: Option<String>,
+}
+
+/// All deliveries: those of the dialogues, and those to servers with all kinds of certificates.
+pub(crate) fn deliveries() -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    for vector in read(SESSIONS).iter().filter(|vector| vector["role"] == "client") {
+        let said = &vector["server"];
+        let server = Server {
+            mode: said["mode"].as_str().unwrap_or("tls").to_owned(),
+            certificate: said["cert"].as_str().unwrap_or("srv-good").to_owned(),
+            version: said["ver"].as_str().map(str::to_owned),
+            cipher: said["ciphers"].as_str().map(str::to_owned),
+            mechanism: said["auth"][0].as_str().map(str::to_owned),
+        };
+        deliveries.push(delivery(vector, server));
+    }
+    for vector in vectors("server-certificate") {
+        let (certificate, _) = vector["id"].as_str().unwrap().rsplit_once("-tls").unwrap();
+        let server = Server {
+            mode: "tls".to_owned(),
+            certificate: certificate.to_owned(),
+            version: vector["tls"].as_str().map(str::to_owned),
+            cipher: None,
+            mechanism: None,
+        };
+        deliveries.push(delivery(&vector, server));
+    }
+    deliveries
+}
+
+fn delivery(vector: &Value, server: Server) -> Delivery {
+    let expect = &vector["expect"];
+    Delivery {
+        id: text(&vector["id"]),
+        access: pairs(&vector["access"]),
+        settings: settings(vector),
+        server,
+        wire: texts(&expect["wire"]),
+        log: with_reason(texts(&expect["log"]), &text(&expect["verifymsg"])),
+        status: texts(&expect["status"]),
+    }
+}
+
+/// OpenSSL's reason, which ours says in the same line of the log.
+fn with_reason(log: Vec<String>, reason: &str) -> Vec<String> {
+    let failed = |line: &String| line.contains("verify=FAIL");
+    let line = |line| if failed(&line) { format!("{line}, verifymsg={reason}") } else { line };
+    log.into_iter().map(line).collect()
+}
+
+/// The vectors of certificates of one kind.
+pub(crate) fn vectors(kind: &str) -> Vec<Value> {
+    read(VERIFY).into_iter().filter(|vector| vector["kind"] == kind).collect()
+}
+
+fn read(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).expect("a vector is JSON")).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
+
+fn pairs(value: &Value) -> Vec<(String, String)> {
+    let pairs = value.as_array().into_iter().flatten();
+    pairs.map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
+}
+
+fn settings(vector: &Value) -> Vec<(String, String)> {
+    let settings = vector["settings"].as_object().into_iter().flatten();
+    settings.map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
 fn dialogue(vector: &Value) -> Dialogue {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let pairs =
-        vector["access"].as_array().unwrap().iter().map(|pair| (text(&pair[0]), text(&pair[1])));
-    let settings = vector["settings"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(name, value)| (name.clone(), text(value)));
     let mut turns = Vec::new();
     for entry in vector["dialogue"].as_array().unwrap() {
         turns.push(match entry[0].as_str().unwrap() {
             "C" => Turn::Says(text(&entry[1])),
             "S" => {
-                let lines: Vec<String> = entry[1].as_array().unwrap().iter().map(text).collect();
+                let lines = texts(&entry[1]);
                 Turn::Hears(if lines == ["<closed>"] { Vec::new() } else { lines })
             }
             "TLS" => tls(entry[1].as_str().unwrap()),
@@ -66,8 +157,8 @@ fn dialogue(vector: &Value) -> Dialogue {
     Dialogue {
         id: text(&vector["id"]),
         version: text(&vector["sendmail"]),
-        access: pairs.collect(),
-        settings: settings.collect(),
+        access: pairs(&vector["access"]),
+        settings: settings(vector),
         turns,
     }
 }
@@ -92,8 +183,7 @@ impl Certificates {
     pub(crate) fn make(names: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let made = Self { directory };
-        let vectors: Vec<Value> =
-            VERIFY.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let vectors = read(VERIFY);
         let setup = vectors.iter().find(|vector| vector["kind"] == "setup").unwrap();
         for (name, text) in setup["files"].as_object().unwrap() {
             std::fs::write(made.path().join(name), text.as_str().unwrap()).unwrap();
@@ -101,9 +191,10 @@ impl Certificates {
         made.cook(&setup["recipe"]);
         for name in names.iter().filter(|name| !made.path().join(format!("{name}.pem")).exists()) {
             let shows = |vector: &&Value| {
-                vector["send"]
-                    .as_array()
-                    .is_some_and(|sent| sent.first().is_some_and(|first| first == name))
+                vector["send"][0] == *name
+                    || vector["id"]
+                        .as_str()
+                        .is_some_and(|id| id.starts_with(&format!("{name}-tls")))
             };
             let vector =
                 vectors.iter().find(shows).unwrap_or_else(|| panic!("no recipe makes {name}"));

@@ -17,8 +17,9 @@ impl House {
     pub(super) fn furnish(plan: Plan, place: Place, sandbox: Sandbox) -> io::Result<Self> {
         let house = Self { mta: None, daemon: None, sandbox, place, plan };
         house.cert(&["init", "--name", &house.plan.host])?;
-        for file in &house.plan.authorities {
-            fs::copy(file, house.sandbox.path().join(inside(file).trim_start_matches('/')))?;
+        let Plan { authorities, of_servers, files, .. } = &house.plan;
+        for file in authorities.iter().chain(of_servers).chain(files) {
+            fs::copy(file, house.sandbox.path().join(given(file).trim_start_matches('/')))?;
         }
         for client in &house.plan.clients {
             house.cert(&["issue", "--client", client])?;

@@ -12,6 +12,7 @@ use std::thread;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::tls::name_of;
 use crate::PATIENCE;
 
 /// What a sink hears, for a script to answer.
@@ -34,6 +35,8 @@ pub enum Act {
     Say(Vec<u8>),
     /// Says these bytes and closes.
     SayAndClose(Vec<u8>),
+    /// Says these bytes, and others when the client's next ones came, and closes.
+    SayTwice(Vec<u8>, Vec<u8>),
     /// Says nothing.
     Silence,
     /// Closes.
@@ -312,6 +315,13 @@ impl Session {
     fn run(mut self) {
         // A client that goes away is no fault of the sink's; what it said is recorded.
         let _ = self.serve();
+        // The sink holds another handle of it: that alone would keep the connection open.
+        let tcp = match self.stream.get_ref() {
+            Wire::Tcp(stream) => Some(stream),
+            Wire::Tls(stream) => Some(&stream.sock),
+            Wire::Unix(_) => None,
+        };
+        let _ = tcp.map(|stream| stream.shutdown(std::net::Shutdown::Both));
         lock(&self.record).sessions -= 1;
     }
 
@@ -411,6 +421,13 @@ impl Session {
                 wire.flush()?;
                 return Ok(false);
             }
+            Act::SayTwice(first, then) => {
+                wire.write_all(&first)?;
+                wire.flush()?;
+                self.stream.fill_buf()?;
+                self.stream.get_mut().write_all(&then)?;
+                return Ok(false);
+            }
             Act::Silence => return Ok(true),
             Act::Close => return Ok(false),
         }
@@ -439,7 +456,7 @@ impl Session {
             kept |= match &act {
                 Act::Usual => true,
                 Act::Say(bytes) | Act::SayAndClose(bytes) => bytes.starts_with(b"2"),
-                Act::Silence | Act::Close => false,
+                Act::SayTwice(..) | Act::Silence | Act::Close => false,
             };
             // Only what was answered counts: without an answer the client comes again.
             goes_on = self.act(act, "250 2.0.0 kept")?;
@@ -471,8 +488,10 @@ impl Session {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         };
-        let shown = session.peer_certificates().map_or(0, <[_]>::len);
-        let shown = if shown > 0 { "client certificate" } else { "no certificate" };
+        let shown = match session.peer_certificates().and_then(<[_]>::first) {
+            Some(leaf) => format!("client certificate {}", name_of(leaf)),
+            None => "no certificate".to_owned(),
+        };
         lock(&self.record).wire.push(format!("<tls {version}, {shown}>"));
         self.stream = BufReader::new(Wire::Tls(Box::new(StreamOwned::new(session, stream))));
         self.tls = true;

@@ -4,11 +4,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use protocol::certificate::Certificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -96,10 +98,21 @@ pub fn server(
     authority: Option<&Path>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> io::Result<Arc<ServerConfig>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    server_with(aws_lc_rs::default_provider(), Identity { chain, key }, authority, versions)
+}
+
+/// The same with a cryptography of its own.
+pub fn server_with(
+    provider: CryptoProvider,
+    Identity { chain, key }: Identity,
+    authority: Option<&Path>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> io::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(provider);
     let config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .map_err(io::Error::other)?;
+    let key = provider.key_provider.load_private_key(key).map_err(io::Error::other)?;
     let config = match authority {
         None => config.with_no_client_auth(),
         Some(path) => {
@@ -111,7 +124,9 @@ pub fn server(
             config.with_client_cert_verifier(verifier)
         }
     };
-    config.with_single_cert(chain, key).map(Arc::new).map_err(io::Error::other)
+    // Not looked at: some are to be no good.
+    let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+    Ok(Arc::new(config.with_cert_resolver(Arc::new(shown))))
 }
 
 fn roots(path: &Path) -> io::Result<RootCertStore> {
@@ -120,6 +135,11 @@ fn roots(path: &Path) -> io::Result<RootCertStore> {
         roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
     }
     Ok(roots)
+}
+
+/// The common name of a certificate.
+pub(super) fn name_of(der: &[u8]) -> String {
+    Certificate::from_der(der).map_or_else(|_| "?".to_owned(), |leaf| leaf.subject.common_name)
 }
 
 /// Believes every certificate of a server; signatures of the handshake are checked all the same.
