@@ -59,12 +59,11 @@ impl Attempt {
     }
 }
 
-/// Whose a certificate is: its subject's common name, as Dovecot takes it, or its first address.
+/// Whose a certificate is: its subject's common name, as Dovecot takes it. Where that one is missing or odd, it is nobody's:
+/// another name that it has would make it somebody else's (CVE-2019-3814).
 fn owner(der: &[u8]) -> Option<Name> {
     let certificate = certificate::Certificate::from_der(der).ok()?;
-    let name = common_name(&certificate.subject.common_name).or_else(|| {
-        certificate.alternative_names.email.first().map(|it| it.clone().into_bytes())
-    })?;
+    let name = common_name(&certificate.subject.common_name)?;
     Name::new(&name).ok().filter(|name| !name.is_empty())
 }
 

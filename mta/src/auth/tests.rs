@@ -196,6 +196,28 @@ async fn what_is_offered_depends_on_the_session() {
     double.heard(logins);
 }
 
+#[test]
+fn a_certificate_is_of_its_common_name_or_of_nobody() {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    let permits = |common_name: Option<&str>| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.remove(DnType::CommonName);
+        if let Some(name) = common_name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        let address = "admin@here.example".try_into().unwrap();
+        params.subject_alt_names.push(SanType::Rfc822Name(address));
+        let key = KeyPair::generate().unwrap();
+        let der = params.self_signed(&key).unwrap().der().to_vec();
+        let shown = Facts { verify: Verify::Ok, certificate: Some(der), ..facts() };
+        session(&shown).permits(protocol::mechanism::Mechanism::External)
+    };
+    assert!(permits(Some("machine")));
+    for odd in [None, Some(""), Some("admin\0.evil.example"), Some(&"c".repeat(300))] {
+        assert!(!permits(odd), "{odd:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_channel_is_bound_and_the_last_words_are_heard() {
     let double = serve(
