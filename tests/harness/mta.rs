@@ -100,6 +100,7 @@ pub struct Plan {
     top: String,
     sections: String,
     daemon: String,
+    logins: String,
     identity: Identity,
     clients: Vec<String>,
     host: String,
@@ -127,6 +128,7 @@ impl Plan {
             top: String::new(),
             sections: String::new(),
             daemon: String::new(),
+            logins: String::new(),
             identity: Identity::Root,
             clients: Vec::new(),
             host: HOST.to_owned(),
@@ -234,6 +236,14 @@ impl Plan {
         self
     }
 
+    /// More keys of the daemon's socket for logins.
+    #[must_use]
+    pub fn logins(mut self, keys: &str) -> Self {
+        self.logins += keys;
+        self.logins += "\n";
+        self
+    }
+
     /// As whom both are started.
     #[must_use]
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -301,9 +311,10 @@ impl Plan {
     fn daemon_config(&self) -> String {
         format!(
             "chain = [\"shadow\"]\n[limits]\non = false\n[[socket]]\n[[socket]]\nprotocol = \"auth\"\n\
-             address_uids = [\"root\", \"mta\", \"nobody\"]\ncertificate_uids = [\"root\", \"mta\", \"nobody\"]\n\
+             address_uids = [\"root\", \"mta\", \"nobody\"]\ncertificate_uids = [\"root\", \"mta\", \"nobody\"]\n{}\
              [[socket]]\nprotocol = \"policy\"\n\
              [access]\nmap = \"/etc/access\"\ntrusted_mechanisms = [\"PLAIN\", \"LOGIN\", \"EXTERNAL\", \"SCRAM-SHA-256\"]\nlocal_domains = [{}, \"{}\"]\n{}",
+            self.logins,
             quoted(&self.domains),
             self.host,
             self.daemon

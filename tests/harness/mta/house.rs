@@ -196,6 +196,16 @@ impl House {
         self.sandbox.path().join("lib/mta")
     }
 
+    /// How many messages the spool holds, those that still come among them.
+    pub fn kept(&self) -> usize {
+        let files = |directory: &str| {
+            let entries = fs::read_dir(self.spool().join(directory)).into_iter().flatten();
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned())
+        };
+        // A message may have a file of what became of it beside it.
+        files("incoming").count() + files("queue").filter(|name| !name.contains('.')).count()
+    }
+
     /// The files of the maildir of a local address, `new` alone.
     pub fn mailbox(&self, address: &str) -> Vec<PathBuf> {
         let Ok(entries) =
@@ -230,6 +240,31 @@ impl House {
     pub fn logged(&self, parts: &[&str]) -> bool {
         let has = |line: &str| parts.iter().all(|part| line.contains(part));
         wait_until(|| self.log().lines().any(has))
+    }
+
+    /// Has the configuration and all files that it names read anew, and waits for what the log says of it: whether they
+    /// are in use.
+    pub fn reload(&self) -> io::Result<bool> {
+        let said = |text: &str| self.log().matches(text).count();
+        let (taken, stays) = ("serving by the new configuration", "the old one stays");
+        let (before_taken, before_stays) = (said(taken), said(stays));
+        let mta = self.mta.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        kill(Pid::from_raw(mta.id().cast_signed()), Signal::SIGHUP)?;
+        let heard = || said(taken) > before_taken || said(stays) > before_stays;
+        if wait_until(heard) {
+            return Ok(said(stays) == before_stays);
+        }
+        Err(io::Error::other(format!("no word of a reload: {}", self.log())))
+    }
+
+    /// The mta's configuration.
+    pub fn config(&self) -> io::Result<String> {
+        fs::read_to_string(self.sandbox.path().join("etc/mta.toml"))
+    }
+
+    /// Writes another one, for the next [`Self::reload`] or start.
+    pub fn write_config(&self, text: &str) -> io::Result<()> {
+        sandbox::replace(&self.sandbox.path().join("etc/mta.toml"), text.as_bytes(), 0o644)
     }
 
     /// The map's file, for a change.

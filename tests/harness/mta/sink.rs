@@ -2,7 +2,10 @@
 //!
 //! Runs in the test process, one thread for each connection; it ends with the test.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -10,10 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use nix::sys::socket::{setsockopt, sockopt::Linger};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::tls::name_of;
 use crate::PATIENCE;
+use wire::Wire;
 
 /// What a sink hears, for a script to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub enum Act {
     Silence,
     /// Closes.
     Close,
+    /// Says these bytes and resets the connection.
+    SayAndReset(Vec<u8>),
 }
 
 impl Act {
@@ -135,10 +142,22 @@ impl Manner {
 struct Record {
     wire: Vec<String>,
     messages: Vec<Message>,
-    /// Of TCP, to be closed with the sink.
-    streams: Vec<TcpStream>,
+    /// Of TCP, by the number of their session, to be closed with the sink.
+    streams: BTreeMap<usize, TcpStream>,
+    /// Sessions that have begun.
+    begun: usize,
     /// Sessions that have not ended.
     sessions: usize,
+}
+
+impl Record {
+    /// The number of a session that begins.
+    fn begin(&mut self, stream: Option<TcpStream>) -> usize {
+        self.begun += 1;
+        self.sessions += 1;
+        self.streams.extend(stream.map(|stream| (self.begun, stream)));
+        self.begun
+    }
 }
 
 /// A running next hop.
@@ -165,9 +184,10 @@ impl Sink {
                 let _ = stream.set_read_timeout(Some(6 * PATIENCE));
                 let _ = stream.set_nodelay(true);
                 let (record, manner) = (record.clone(), manner.clone());
-                lock(&record).streams.extend(stream.try_clone());
-                lock(&record).sessions += 1;
-                thread::spawn(move || Session::new(Wire::Tcp(stream), record, manner).run());
+                let number = lock(&record).begin(stream.try_clone().ok());
+                thread::spawn(move || {
+                    Session::new(Wire::Tcp(stream), record, manner, number).run();
+                });
             }
         });
         Ok(sink)
@@ -186,8 +206,10 @@ impl Sink {
                 }
                 let Ok(stream) = stream else { continue };
                 let (record, manner) = (record.clone(), manner.clone());
-                lock(&record).sessions += 1;
-                thread::spawn(move || Session::new(Wire::Unix(stream), record, manner).run());
+                let number = lock(&record).begin(None);
+                thread::spawn(move || {
+                    Session::new(Wire::Unix(stream), record, manner, number).run();
+                });
             }
         });
         Ok(sink)
@@ -229,7 +251,7 @@ impl Sink {
             (None, Some(path)) => drop(UnixStream::connect(path)),
             (None, None) => {}
         }
-        for stream in &lock(&self.record).streams {
+        for stream in lock(&self.record).streams.values() {
             // One that has ended already is closed as it should be.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
@@ -252,39 +274,6 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-enum Wire {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-}
-
-impl Read for Wire {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(bytes),
-            Self::Unix(stream) => stream.read(bytes),
-            Self::Tls(stream) => stream.read(bytes),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tls(stream) => stream.flush(),
-            Self::Tcp(_) | Self::Unix(_) => Ok(()),
-        }
-    }
-}
-
 /// What follows a command.
 enum Next {
     Command,
@@ -299,11 +288,13 @@ struct Session {
     manner: Manner,
     message: Message,
     tls: bool,
+    number: usize,
 }
 
 impl Session {
-    fn new(wire: Wire, record: Arc<Mutex<Record>>, manner: Manner) -> Self {
+    fn new(wire: Wire, record: Arc<Mutex<Record>>, manner: Manner, number: usize) -> Self {
         Self {
+            number,
             stream: BufReader::new(wire),
             record,
             manner,
@@ -315,14 +306,11 @@ impl Session {
     fn run(mut self) {
         // A client that goes away is no fault of the sink's; what it said is recorded.
         let _ = self.serve();
-        // The sink holds another handle of it: that alone would keep the connection open.
-        let tcp = match self.stream.get_ref() {
-            Wire::Tcp(stream) => Some(stream),
-            Wire::Tls(stream) => Some(&stream.sock),
-            Wire::Unix(_) => None,
-        };
-        let _ = tcp.map(|stream| stream.shutdown(std::net::Shutdown::Both));
-        lock(&self.record).sessions -= 1;
+        let Self { stream, record, number, .. } = self;
+        // The last end of the connection, or it would stay open as long as the sink.
+        lock(&record).streams.remove(&number);
+        drop(stream);
+        lock(&record).sessions -= 1;
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -428,6 +416,14 @@ impl Session {
                 self.stream.get_mut().write_all(&then)?;
                 return Ok(false);
             }
+            Act::SayAndReset(bytes) => {
+                wire.write_all(&bytes)?;
+                let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+                if let Wire::Tcp(stream) = wire {
+                    setsockopt(stream, Linger, &at_once)?;
+                }
+                return Ok(false);
+            }
             Act::Silence => return Ok(true),
             Act::Close => return Ok(false),
         }
@@ -455,7 +451,9 @@ impl Session {
             let act = (self.manner.script)(Heard::Message(&message));
             kept |= match &act {
                 Act::Usual => true,
-                Act::Say(bytes) | Act::SayAndClose(bytes) => bytes.starts_with(b"2"),
+                Act::Say(bytes) | Act::SayAndClose(bytes) | Act::SayAndReset(bytes) => {
+                    bytes.starts_with(b"2")
+                }
                 Act::SayTwice(..) | Act::Silence | Act::Close => false,
             };
             // Only what was answered counts: without an answer the client comes again.

@@ -76,6 +76,13 @@ pub fn client(
     Ok(Arc::new(config))
 }
 
+/// The same settings, with protocols offered by ALPN.
+pub fn speaking(config: &Arc<ClientConfig>, protocols: &[&str]) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::clone(config);
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
 /// A client's settings that believe certificates of this authority alone.
 pub fn client_of(authority: &Path, identity: Option<Identity>) -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
