@@ -1,6 +1,8 @@
 //! I: next hops that lie, stall or inject; and what is kept while they are away.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::mta::sink::{Act, Heard, Manner, Sink};
 use harness::mta::{House, Place, Plan, ready, tls, transact};
@@ -58,7 +60,7 @@ fn i1_what_a_next_hop_says_behind_its_220_is_not_heard_inside_tls() {
 }
 
 #[test]
-fn i2_a_policy_that_wants_tls_is_never_met_in_the_clear() {
+fn i1_a_policy_that_wants_tls_is_never_met_in_the_clear() {
     if !ready() {
         return;
     }
@@ -76,7 +78,103 @@ fn i2_a_policy_that_wants_tls_is_never_met_in_the_clear() {
 }
 
 #[test]
-fn i6_a_reply_cannot_forge_a_line_of_the_log_or_a_field_of_the_report() {
+fn i1_what_is_offered_in_the_clear_is_forgotten_and_no_password_is_said() {
+    const SECRET: &str = "Sentinel-of-the-hop-9917";
+    if !ready() {
+        return;
+    }
+    // AUTH in the clear alone; no STARTTLS at all; 454; and a certificate that nobody knows, which offers it inside.
+    let mut houses = Vec::new();
+    for case in 0..4 {
+        let place = Place::take().unwrap();
+        let certificates = tempfile::tempdir().unwrap();
+        let identity = identity(certificates.path(), place.address());
+        let offers = if case == 3 { &["AUTH PLAIN LOGIN"][..] } else { &["PIPELINING"] };
+        let mut manner = Manner::smtp().offers(offers).script(move |heard| match (case, heard) {
+            (0, Heard::Line(line)) if line.starts_with("EHLO") => {
+                static TIMES: AtomicUsize = AtomicUsize::new(0);
+                match TIMES.fetch_add(1, Ordering::SeqCst) % 2 {
+                    0 => Act::Say(b"250-sink.test\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n".to_vec()),
+                    _ => Act::Usual,
+                }
+            }
+            (1, Heard::Line(line)) if line.starts_with("EHLO") => {
+                Act::Say(b"250-sink.test\r\n250 AUTH PLAIN LOGIN\r\n".to_vec())
+            }
+            (2, Heard::Line("STARTTLS")) => Act::line("454 4.7.0 not now"),
+            _ => Act::Usual,
+        });
+        manner = manner.starttls(tls::server(identity, None, tls::ANY).unwrap());
+        let sink = Sink::listen(place.address(), 0, manner).unwrap();
+        let plan = Plan::new()
+            .map("Connect:127\tRELAY")
+            .before(&format!("umask 077; echo '{SECRET}' > /etc/mta/password"))
+            .sections(&format!(
+                "[smarthost]\nhost = \"{}\"\nport = {}\ntls = \"starttls\"\nuser = \"us\"\n\
+                 password_file = \"/etc/mta/password\"\n[delivery]\nretry = [\"200ms\"]\n",
+                place.address(),
+                sink.port()
+            ));
+        let house = plan.start_at(place).unwrap();
+        send(&house, TEXT);
+        houses.push((house, sink));
+    }
+    for (case, (house, sink)) in houses.iter().enumerate() {
+        let connects = || sink.wire().iter().filter(|line| *line == "<connect>").count();
+        assert!(harness::wait_until(|| connects() >= 2), "{case}: {}", house.log());
+        let wire = sink.wire();
+        assert!(!wire.iter().any(|line| line.contains("AUTH")), "{case}: {wire:?}");
+        assert!(!wire.iter().any(|line| line.contains("MAIL")), "{case}: {wire:?}");
+        assert!(!house.log().contains(SECRET) && house.kept() == 1, "{case}: {}", house.log());
+    }
+}
+
+#[test]
+fn i2_lies_of_seven_kinds_in_a_row_and_the_message_arrives() {
+    if !ready() {
+        return;
+    }
+    let place = Place::take().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let turn = count.clone();
+    // Each trouble makes way for the next by itself: a connection may be kept for the next try.
+    let manner = Manner::smtp().script(move |heard| {
+        let bytes = |bytes: &[u8]| Act::SayAndClose(bytes.to_vec());
+        let act = match (heard, turn.load(Ordering::SeqCst)) {
+            (Heard::Connected, 0) => bytes(b"220-no last line\r\n"),
+            (Heard::Connected, 1) => Act::SayAndClose(b"220-more\r\n".repeat(200_000)),
+            (Heard::Connected, 2) => Act::SayAndClose(vec![b'2'; 1 << 20]),
+            (Heard::Connected, 3) => bytes(b"220-a\r\n250 b\r\n"),
+            (Heard::Line(line), 4) if line.starts_with("EHLO") => bytes(b"\0\xFF\x1B[31m\r\n"),
+            (Heard::Line(line), 5) if line.starts_with("EHLO") => {
+                bytes(b"250-a\0\x1B\r\n250 b\r\n")
+            }
+            (Heard::Line(line), 6) if line.starts_with("MAIL") => bytes(b"999 x\r\n"),
+            (Heard::Line(line), 7) if line.starts_with("MAIL") => Act::Close,
+            (Heard::Line(line), 8) if line.starts_with("RCPT") => bytes(b"250 a\rb\r\n"),
+            (Heard::Line(line), 9) if line.starts_with("RCPT") => bytes(b"250 a\nRCPT TO:<b>\r\n"),
+            (Heard::Line("DATA"), 10) => bytes(b"250 what?\r\n"),
+            (Heard::Message(_), 11) => bytes(b"250-kept\r\n550 2.0.0 not\r\n"),
+            (Heard::Message(_), 12) => Act::line("451 4.3.0 not now"),
+            _ => return Act::Usual,
+        };
+        turn.fetch_add(1, Ordering::SeqCst);
+        act
+    });
+    let sink = Sink::listen(place.address(), 0, manner).unwrap();
+    let house = house(place, sink.port(), "", "");
+    send(&house, TEXT);
+    assert!(harness::wait_until(|| house.kept() == 0), "{:?} {}", count, house.log());
+    assert_eq!(count.load(Ordering::SeqCst), 13);
+    // One that nobody knew of, whose replies contradict each other; and the last one.
+    let messages = sink.messages();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages.iter().all(|message| message.recipients == ["RCPT TO:<ann@next.example>"]));
+    assert!(!house.log().contains(|c: char| c.is_control() && c != '\n'), "{}", house.log());
+}
+
+#[test]
+fn i2_a_reply_cannot_forge_a_line_of_the_log_or_a_field_of_the_report() {
     if !ready() {
         return;
     }

@@ -5,22 +5,31 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod certificates;
 mod deliveries;
 mod dialogues;
 mod divergences;
+mod ends;
 mod hops;
 mod kills;
+mod logins;
+mod mint;
+mod names;
 mod next_hop;
 mod original;
 mod peers_in;
 mod peers_out;
 mod peers_relay;
+mod proxied;
 mod replay;
 mod smuggling;
 mod starttls;
+mod tickets;
 mod tunnel;
 mod vectors;
+mod verdicts;
 mod whole;
+mod words;
 
 #[path = "../peers/mod.rs"]
 #[allow(dead_code, reason = "this suite needs only some of them, and their worlds")]

@@ -1,4 +1,4 @@
-//! H: one message is one message, whatever ends its lines, however its bytes arrive.
+//! H1 to H4: one message is one message, whatever ends its lines, however its bytes arrive.
 //!
 //! Every split of every ending is walked in memory, beside the decoders; here a sample of them goes over TCP and TLS.
 
@@ -84,7 +84,7 @@ fn h1_no_ending_but_the_right_one_ends_a_message() {
 }
 
 #[test]
-fn h2_what_is_counted_is_data_whatever_it_looks_like() {
+fn h1_what_is_counted_is_data_whatever_it_looks_like() {
     if !ready() {
         return;
     }
@@ -107,7 +107,7 @@ fn h2_what_is_counted_is_data_whatever_it_looks_like() {
 }
 
 #[test]
-fn h3_a_refused_bdat_takes_its_bytes_with_it() {
+fn h4_a_refused_bdat_takes_its_bytes_with_it() {
     if !ready() {
         return;
     }
@@ -121,7 +121,7 @@ fn h3_a_refused_bdat_takes_its_bytes_with_it() {
 }
 
 #[test]
-fn h4_a_message_comes_out_as_it_went_in() {
+fn h2_a_message_comes_out_as_it_went_in() {
     if !ready() {
         return;
     }
@@ -148,7 +148,7 @@ fn h4_a_message_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn h5_what_is_sent_in_one_packet_is_answered_in_order() {
+fn what_is_sent_in_one_packet_is_answered_in_order() {
     if !ready() {
         return;
     }
