@@ -21,6 +21,7 @@ mod peers_in;
 mod peers_out;
 mod peers_relay;
 mod proxied;
+mod reload;
 mod replay;
 mod smuggling;
 mod starttls;

@@ -16,6 +16,7 @@ use super::listeners::Listeners;
 use super::log::Log;
 use super::manifest::{Manifest, Traces};
 use super::member::{self, Member};
+use super::reload::Predecessor;
 use super::serve::Source;
 use crate::config::Config;
 use crate::config::files::Child;
@@ -76,6 +77,8 @@ pub(super) struct House {
     /// What the files looked like that were handed over last.
     pub(super) traces: Traces,
     pub(super) look_due: Instant,
+    /// What was in use before what the children were told last.
+    pub(super) before: Option<Predecessor>,
     /// Since when connections are counted, and how many there were.
     connections: (Instant, u32),
     next_watchdog: Option<Instant>,
@@ -92,6 +95,7 @@ impl House {
             kept: Kept::default(),
             traces: Traces::of(&parts.config),
             look_due: now + LOOK_EVERY,
+            before: None,
             connections: (now, 0),
             next_watchdog: parts.watchdog.map(|_| now),
             parts,
@@ -229,6 +233,7 @@ impl House {
         match manifest.sealed() {
             Ok((memory, length)) => {
                 self.member(child).tell(&ToChild::Load { length }, &[memory.as_fd()]);
+                self.member(child).note_question();
             }
             Err(error) => self.member(child).end(&error.to_string()),
         }
@@ -260,12 +265,7 @@ impl House {
                     self.parts.log.write(Level::Warning, &format!("{name}: {missing}"));
                 }
             }
-            FromChild::Loaded(Ok(())) => {}
-            FromChild::Loaded(Err(why)) if self.member(child).is_ready() => {
-                let text = format!("{name} goes on by what it had: {why}");
-                self.parts.log.write(Level::Error, &text);
-            }
-            FromChild::Loaded(Err(why)) => self.member(child).note_wrong(&why),
+            FromChild::Loaded(outcome) => self.note_loaded(child, outcome),
             FromChild::Connect { number, socket } => self.connect(child, number, socket, now),
             FromChild::Log { level, text } => {
                 let pid = self.member(child).pid().and_then(|pid| u32::try_from(pid).ok());

@@ -39,6 +39,8 @@ struct Process {
     channel: OwnedFd,
     started: Instant,
     ready: Option<Instant>,
+    /// How often it was told what to work by and has not said what became of it.
+    unanswered: u32,
 }
 
 /// How a member's process ended.
@@ -109,7 +111,8 @@ impl Member {
             .map_err(sys::Error::system("make a channel nonblocking"))?;
         let child = children::spawn(&self.program, arguments, &[], theirs.as_fd())?;
         self.last_words = None;
-        self.process = Some(Process { child, channel: ours, started: now, ready: None });
+        self.process =
+            Some(Process { child, channel: ours, started: now, ready: None, unanswered: 0 });
         Ok(())
     }
 
@@ -126,6 +129,26 @@ impl Member {
         if let Some(process) = &mut self.process {
             process.ready.get_or_insert(now);
         }
+    }
+
+    /// It was told what to work by.
+    pub(super) fn note_question(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.unanswered = process.unanswered.saturating_add(1);
+        }
+    }
+
+    /// It said what became of that; whether it was told something else meanwhile.
+    pub(super) fn note_answer(&mut self) -> bool {
+        if let Some(process) = &mut self.process {
+            process.unanswered = process.unanswered.saturating_sub(1);
+        }
+        self.answers_left()
+    }
+
+    /// Whether it still has to say so. One that ended is told again when it is started.
+    pub(super) fn answers_left(&self) -> bool {
+        self.process.as_ref().is_none_or(|process| process.unanswered > 0)
     }
 
     /// Tells it something that it can't do without; one that can't be told is ended.
