@@ -79,8 +79,8 @@ impl Core {
         };
         let judged = session.channel.judge(&self.policy, &question, begin, target.tls_name()).await;
         session = self.keep_or_quit(session, judged).await?;
-        self.authenticate(&mut session, &key).await?;
-        Ok((session, key))
+        let logged_in = self.authenticate(&mut session, &key).await;
+        self.keep_or_quit(session, logged_in).await.map(|session| (session, key))
     }
 
     async fn keep_or_quit(

@@ -222,6 +222,7 @@ async fn passwords_are_said_to_verified_servers_alone() {
         let outcome = outcomes(&report).remove(0);
         let expected = if sent { "D 250 2.0.0 queued" } else { "T 454 4.7.0" };
         assert!(outcome.starts_with(expected), "{name} {begin:?}: {outcome}");
+        assert_eq!(heard.last().map(String::as_str) == Some("QUIT"), !sent, "{name} {begin:?}");
     }
 }
 
