@@ -196,7 +196,8 @@ impl Core {
             return Err(Refusal::Server(Reply::local(451, 7, 0, text)));
         };
         let end = ends.min(Instant::now() + self.patience.command);
-        let shaking = self.client.connect(stream, target.tls_name(), options);
+        let server = (target.tls_name(), target.address.port());
+        let shaking = self.client.connect(stream, server, options);
         let shaken = match timeout_at(end, shaking).await {
             Ok(shaken) => shaken,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),

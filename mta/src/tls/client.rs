@@ -1,8 +1,8 @@
 //! The sender's side of TLS.
 //!
 //! Servers are strangers. A handshake fails for no certificate: what it is worth, and whether it is for the host that was
-//! meant, are facts for the policy. Sessions go on only with the same server and under the same options,
-//! and the certificate is judged anew.
+//! meant, are facts for the policy. Sessions go on only with the same server, which is a name and a port, and under the
+//! same options; the certificate is judged anew.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,7 +32,7 @@ use crate::control::Material;
 
 pub use super::features::Options;
 
-/// Most sets of options that sessions are kept for.
+/// Most sets of options and ports that sessions are kept for.
 const MAX_POLICIES: usize = 64;
 /// Most sessions that are kept for one of them.
 const MAX_SESSIONS: usize = 64;
@@ -48,7 +48,7 @@ struct Shared {
     own: Option<Arc<CertifiedKey>>,
     files: Material,
     provider: Arc<CryptoProvider>,
-    configurations: Mutex<HashMap<Options, Arc<ClientConfig>>>,
+    configurations: Mutex<HashMap<(Options, u16), Arc<ClientConfig>>>,
 }
 
 /// Whether a certificate is for the host that was meant (RFC 9525).
@@ -102,11 +102,11 @@ impl Client {
     /// [`Unusable`]: nothing is sent to that server then (`verify=CONFIG`).
     pub fn options(&self, text: &str) -> Result<Options, Unusable> {
         let options = Options::parse(text).map_err(Unusable)?;
-        self.shared.configuration(&options)?;
+        self.shared.configuration(&options, 0)?;
         Ok(options)
     }
 
-    /// The handshake with the server of this name, whatever its certificate: a name is sent and counts for
+    /// The handshake with the server of this name and port, whatever its certificate: a name is sent and counts for
     /// [`Facts::verify`] in nothing, as with sendmail; see [`named`]. Fails only for what no policy can judge. How long
     /// it may take is the caller's to say.
     ///
@@ -116,14 +116,14 @@ impl Client {
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
-        host: &str,
+        (host, port): (&str, u16),
         options: &Options,
     ) -> io::Result<(TlsStream<S>, Facts)> {
         let host = host.strip_suffix('.').unwrap_or(host);
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let server = ServerName::try_from(host.to_owned())
             .map_err(|_| invalid(format!("`{host}` is no name of a host")))?;
-        let config = self.shared.configuration(options).map_err(|error| invalid(error.0))?;
+        let config = self.shared.configuration(options, port).map_err(|error| invalid(error.0))?;
         let stream = TlsConnector::from(config).connect(server, stream).await?;
         let (_, connection) = stream.get_ref();
         // Also after a resumption: what is revoked since then is revoked.
@@ -139,17 +139,20 @@ impl Client {
 }
 
 impl Shared {
-    /// The one for these options, with the sessions that it has; made if there is none.
-    fn configuration(&self, options: &Options) -> Result<Arc<ClientConfig>, Unusable> {
+    /// The one for these options, with the sessions that it has; made if there is none. rustls knows a session by the
+    /// server's name alone, and what another port of a host showed says nothing of this one: services that share the keys
+    /// of their tickets would be taken for each other, with each other's certificates.
+    fn configuration(&self, options: &Options, port: u16) -> Result<Arc<ClientConfig>, Unusable> {
+        let key = (options.clone(), port);
         let mut known = self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = known.get(options) {
+        if let Some(config) = known.get(&key) {
             return Ok(Arc::clone(config));
         }
         let config = Arc::new(self.build(options)?);
         if known.len() >= MAX_POLICIES {
             known.clear();
         }
-        known.insert(options.clone(), Arc::clone(&config));
+        known.insert(key, Arc::clone(&config));
         Ok(config)
     }
 

@@ -18,7 +18,8 @@ async fn meet(client: &Client, server: &Server, options: &str) -> (Facts, Facts)
         facts
     };
     let visit = async {
-        let (mut stream, facts) = client.connect(near, "mta.oracle.test", &options).await.unwrap();
+        let (mut stream, facts) =
+            client.connect(near, ("mta.oracle.test", 25), &options).await.unwrap();
         stream.read_u8().await.unwrap();
         stream.write_all(b"Q").await.unwrap();
         facts

@@ -155,7 +155,7 @@ impl Workshop {
         let options = client.options("").unwrap();
         let facts = block_on(async {
             let stream = TcpStream::connect(address.unwrap()).await.unwrap();
-            client.connect(stream, "localhost", &options).await.unwrap().1
+            client.connect(stream, ("localhost", 25), &options).await.unwrap().1
         });
         server.kill().unwrap();
         server.wait().unwrap();

@@ -139,6 +139,22 @@ async fn starttls_where_it_is_offered_and_ehlo_again() {
     assert_eq!(asked[2..4], ["tls_server  OK", "tls_rcpt a@b.test OK"]);
 }
 
+/// One host may have services of two minds, which share the keys of their tickets, as Postfix's do.
+#[tokio::test]
+async fn what_one_port_showed_says_nothing_of_another() {
+    let (authority, good) = certificates("127.0.0.1");
+    let (_, mut other) = certificates("other.test");
+    other.session_storage = Arc::clone(&good.session_storage);
+    let house = house("", &authority).await;
+    let (good, _) = listen(Kind::StartTls, good, inside()).await;
+    let (other, heard) = listen(Kind::StartTls, other, inside()).await;
+    let to = |address| job(Hop::Smtp(server(address, Begin::StartTls)), &["<a@b.test>"], TEXT);
+    assert_eq!(outcomes(&house.deliver(to(good)).await), ["D 250 2.0.0 queued"]);
+    let report = house.deliver(to(other)).await;
+    assert!(outcomes(&report)[0].starts_with("T 454 4.7.0"), "{report:?}");
+    assert!(!heard.lock().unwrap().iter().any(|line| line.starts_with("MAIL")));
+}
+
 #[tokio::test]
 async fn what_the_map_says_is_done() {
     let (authority, _) = certificates("127.0.0.1");
