@@ -102,19 +102,29 @@ fn gather(directory: &Path, texts: &mut Vec<String>) {
 }
 
 fn begin_postfix(world: &Namespace) -> Result<()> {
-    world.shell("install -d -o mail -g mail /var/mail /var/mail/store")?;
-    let settings = "inet_interfaces = all\nmynetworks = 127.0.0.0/8\nsmtpd_sasl_auth_enable = no\n\
-         smtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_tls_security_level = may\n\
-         smtpd_tls_received_header = yes\nsmtpd_tls_chain_files = /etc/tls/good.key, /etc/tls/good.pem\n\
+    let settings = "mynetworks = 127.0.0.0/8\nsmtpd_sasl_auth_enable = no\n\
+         smtpd_relay_restrictions = permit_mynetworks, reject\n";
+    let listeners = format!(
+        "{SERVER}:{GOOD} inet n - n - - smtpd\n\
+         {SERVER}:{FOREIGN} inet n - n - - smtpd -o smtpd_tls_chain_files=/etc/tls/foreign.key,/etc/tls/foreign.pem\n\
+         {SERVER}:{BROKEN} inet n - n - - smtpd -o smtpd_tls_protocols=TLSv1\n"
+    );
+    postfix_that_keeps(world, settings, &listeners)
+}
+
+/// Starts a Postfix that keeps what these settings and listeners let in, with the certificate `good`.
+pub(crate) fn postfix_that_keeps(world: &Namespace, settings: &str, listeners: &str) -> Result<()> {
+    const SETTINGS: &str = "inet_interfaces = all\nsmtpd_tls_security_level = may\n\
+         smtpd_tls_received_header = yes\nsmtpd_tls_CAfile = /etc/tls/ca.pem\n\
+         smtpd_tls_chain_files = /etc/tls/good.key, /etc/tls/good.pem\n\
          virtual_mailbox_domains = static:all\nvirtual_mailbox_base = /var/mail/store\n\
          virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:8\nvirtual_gid_maps = static:8\n\
          virtual_minimum_uid = 1\n";
-    let services = "127.0.0.2:25 inet n - n - - smtpd\n\
-         127.0.0.2:26 inet n - n - - smtpd -o smtpd_tls_chain_files=/etc/tls/foreign.key,/etc/tls/foreign.pem\n\
-         127.0.0.2:27 inet n - n - - smtpd -o smtpd_tls_protocols=TLSv1\n\
-         cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
-         bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\nvirtual unix - n n - - virtual\n";
-    postfix::begin(world, settings, services)
+    const SERVICES: &str = "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n\
+         tlsmgr unix - - n 1000? 1 tlsmgr\nbounce unix - - n - 0 bounce\n\
+         defer unix - - n - 0 bounce\nvirtual unix - n n - - virtual\n";
+    world.shell("install -d -o mail -g mail /var/mail /var/mail/store")?;
+    postfix::begin(world, &format!("{SETTINGS}{settings}"), &format!("{listeners}{SERVICES}"))
 }
 
 fn begin_exim(world: &Namespace) -> Result<()> {

@@ -32,6 +32,7 @@ START {
 SERVICES {
   imap cmd=\"imapd\" listen=\"127.0.0.1:143\" prefork=0
   pop3 cmd=\"pop3d\" listen=\"127.0.0.1:110\" prefork=0
+  MORE
 }
 EVENTS {
 }
@@ -78,20 +79,25 @@ impl Peer for Cyrus {
     }
 
     fn start(&self, world: &Namespace) -> Result<()> {
-        world.write("/etc/imapd.conf", IMAPD_CONF)?;
-        world.write("/etc/cyrus.conf", CYRUS_CONF)?;
-        world.shell(
-            "install -d -o cyrus -g mail /var/lib/cyrus /var/spool/cyrus
-             install -d -o cyrus -g mail /run/cyrus /run/cyrus/proc /run/cyrus/lock",
-        )?;
-        world.spawn("cyrus", "cyrmaster", &["-D"])?;
-        world.await_port(IMAP, "cyrus")?;
-        world.await_port(POP3, "cyrus")
+        begin(world, "", "")
     }
 
     fn ask(&self, world: &Namespace, question: Question<'_>) -> Result<Heard> {
         if question.route == "POP3" { pop3(world, question) } else { imap(world, question) }
     }
+}
+
+/// Starts it with these settings and services beside those that every Cyrus here has.
+pub(crate) fn begin(world: &Namespace, settings: &str, services: &str) -> Result<()> {
+    world.write("/etc/imapd.conf", &format!("{IMAPD_CONF}{settings}"))?;
+    world.write("/etc/cyrus.conf", &CYRUS_CONF.replace("MORE", services))?;
+    world.shell(
+        "install -d -o cyrus -g mail /var/lib/cyrus /var/spool/cyrus
+         install -d -o cyrus -g mail /run/cyrus /run/cyrus/proc /run/cyrus/lock",
+    )?;
+    world.spawn("cyrus", "cyrmaster", &["-D"])?;
+    world.await_port(IMAP, "cyrus")?;
+    world.await_port(POP3, "cyrus")
 }
 
 fn imap(world: &Namespace, question: Question<'_>) -> Result<Heard> {
