@@ -82,7 +82,7 @@ impl<S: Carrier> Dialogue<S> {
             Answer::Discard => Ok(Fate::Discarded),
             Answer::Refused(reply) => {
                 let argument = sender.to_string();
-                self.desk.log(log::refusal("check_mail", &argument, self.relay(), &reply));
+                self.desk.log(log::refusal("check_mail", &[&argument], self.relay(), &reply));
                 Err(reply)
             }
             Answer::Hold => Err(held()),
@@ -129,7 +129,7 @@ impl<S: Carrier> Dialogue<S> {
         }
         let reply = not_yours(sender);
         let argument = sender.to_string();
-        self.desk.log(log::refusal("check_mail", &argument, self.relay(), &reply));
+        self.desk.log(log::refusal("check_mail", &[&argument], self.relay(), &reply));
         Err(reply)
     }
 
@@ -142,10 +142,12 @@ impl<S: Carrier> Dialogue<S> {
         if user.as_ref().is_some_and(|user| user.eq_ignore_ascii_case(named)) {
             return said;
         }
-        let who = user.as_deref().unwrap_or("somebody unknown");
-        let text = format!("{sender}... {who} not allowed to act as {named}");
+        let text = match user {
+            Some(user) => format!("{sender}... {user} not allowed to act as {named}"),
+            None => format!("{sender}... not authenticated"),
+        };
         let reply = Reply::new(Code::REFUSED, 7, 1, text);
-        self.desk.log(log::refusal("trust_auth", author.as_str(), self.relay(), &reply));
+        self.desk.log(log::refusal("trust_auth", &[author.as_str()], self.relay(), &reply));
         MailParameters { auth: Some(AuthParameter::Nobody), ..said }
     }
 
@@ -181,7 +183,7 @@ impl<S: Carrier> Dialogue<S> {
             Answer::Discard => Ok(Fate::Discarded),
             Answer::Refused(reply) => {
                 let argument = recipient.to_string();
-                self.desk.log(log::refusal("check_rcpt", &argument, self.relay(), &reply));
+                self.desk.log(log::refusal("check_rcpt", &[&argument], self.relay(), &reply));
                 Err(reply)
             }
             Answer::Hold => Err(held()),
@@ -217,7 +219,7 @@ impl<S: Carrier> Dialogue<S> {
         let reply = match self.desk.policy.ask(&question).await {
             Answer::Permitted | Answer::Undecided | Answer::Discard | Answer::Hold => answer,
             Answer::Refused(reply) => {
-                self.desk.log(log::refusal(ruleset, "", self.relay(), &reply));
+                self.desk.log(log::refusal(ruleset, &[""], self.relay(), &reply));
                 reply
             }
             Answer::Unavailable => unanswered(),

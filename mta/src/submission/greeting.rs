@@ -105,11 +105,12 @@ impl<S: Carrier> Dialogue<S> {
     /// A client that is refused here hears nothing else any more. An outage refuses nobody: it is met again at MAIL.
     fn refuse_if(&mut self, ruleset: &str, answer: Answer) {
         let Answer::Refused(reply) = answer else { return };
-        let argument = match &self.tls {
-            Some(inside) => inside.facts.verify.as_str().to_owned(),
-            None => self.relay().to_string(),
+        let relay = self.relay().to_string();
+        let arguments = match &self.tls {
+            Some(inside) => [inside.facts.verify.as_str(), "STARTTLS"].to_vec(),
+            None => vec![relay.as_str()],
         };
-        self.desk.log(log::refusal(ruleset, &argument, self.relay(), &reply));
+        self.desk.log(log::refusal(ruleset, &arguments, self.relay(), &reply));
         self.refusal = Some(Box::new(reply));
     }
 

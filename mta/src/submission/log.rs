@@ -55,18 +55,27 @@ pub(super) fn no_handshake(relay: Relay, why: &std::io::Error) -> String {
     )
 }
 
-/// A refusal of the access map.
+/// A refusal of the access map, of what was asked about.
 pub(super) fn refusal(
     ruleset: &str,
-    argument: &str,
+    arguments: &[&str],
     relay: Relay,
     reply: &smtp::reply::Reply,
 ) -> String {
-    format!(
-        "ruleset={ruleset}, arg1={}, relay={relay}, reject={}",
-        field(argument),
-        on_one_line(reply)
-    )
+    let mut line = format!("ruleset={ruleset}");
+    for (number, argument) in (1..).zip(arguments) {
+        line += &format!(", arg{number}={}", field(argument));
+    }
+    let said = on_one_line(reply);
+    // Which of several recipients it was stands in sendmail's reply too.
+    let said = match (ruleset, arguments, said.match_indices(' ').nth(1)) {
+        ("check_rcpt", [recipient, ..], Some((at, _))) if reply.status().is_some() => {
+            let (code, text) = said.split_at(at);
+            format!("{code} {}...{text}", field(recipient))
+        }
+        _ => said,
+    };
+    line + &format!(", relay={relay}, reject={said}")
 }
 
 /// A reply without its line breaks.

@@ -113,7 +113,7 @@ async fn strangers_relay_nowhere_and_machines_by_their_certificate() {
     assert_eq!(client.code().await, 250);
     assert!(text(&house.kept()[1]).contains("verify=OK)"));
     let log = house.log().await.join("\n");
-    assert!(log.contains("ruleset=check_rcpt, arg1=<x@elsewhere.test>, relay=[192.0.2.1], reject=550 5.7.1 Relaying"), "{log}");
+    assert!(log.contains("ruleset=check_rcpt, arg1=<x@elsewhere.test>, relay=[192.0.2.1], reject=550 5.7.1 <x@elsewhere.test>... Relaying"), "{log}");
 }
 
 #[tokio::test]
@@ -292,7 +292,7 @@ async fn a_refusal_after_the_handshake_leaves_nothing_to_do() {
     let log = house.log().await.join("\n");
     assert!(
         log.contains(
-            "ruleset=tls_client, arg1=NO, relay=[192.0.2.1], reject=454 4.7.0 not authenticated"
+            "ruleset=tls_client, arg1=NO, arg2=STARTTLS, relay=[192.0.2.1], reject=454 4.7.0 not authenticated"
         ),
         "{log}"
     );
