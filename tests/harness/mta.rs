@@ -196,6 +196,17 @@ impl Plan {
         self
     }
 
+    /// Shows clients this certificate instead of its own: PEM files, which are copied.
+    #[must_use]
+    pub fn shows(self, certificate: &Path, key: &Path) -> Self {
+        let section = format!(
+            "[[certificate]]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            given(certificate),
+            given(key)
+        );
+        self.give(certificate).give(key).sections(&section)
+    }
+
     /// More keys of the section `[tls]` of mta.toml.
     #[must_use]
     pub fn tls(mut self, lines: &str) -> Self {

@@ -14,7 +14,7 @@ use harness::mta::{House, Place, Plan, given, ready, transact};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 
-use crate::divergences::Divergences;
+use crate::divergences::{Divergences, rest};
 use crate::vectors::{Certificates, Delivery, Server, deliveries};
 
 /// The server's name in the records.
@@ -147,19 +147,6 @@ fn settings(server: &Server, certificates: &Certificates) -> io::Result<Arc<Serv
         provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()) == name);
     }
     tls::server_with(provider, identity, Some(&certificates.file("root.pem")), versions)
-}
-
-/// All that is different between two lists after what they begin with alike.
-fn rest(theirs: &[String], ours: &[String]) -> Option<(String, String)> {
-    if theirs == ours {
-        return None;
-    }
-    let alike = theirs.iter().zip(ours).take_while(|(theirs, ours)| theirs == ours).count();
-    let said = |lines: &[String]| match lines.get(alike..) {
-        None | Some([]) => "-".to_owned(),
-        Some(rest) => rest.join(", "),
-    };
-    Some((said(theirs), said(ours)))
 }
 
 /// Delivers to all of them, and compares what each saw, and what the log says of it.

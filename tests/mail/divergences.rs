@@ -42,14 +42,24 @@ impl Divergences {
 
     /// Whether this is known; it is then met.
     pub(crate) fn covers(&mut self, case: &str, line: &str, theirs: &str, ours: &str) -> bool {
-        let found = self.known.iter().position(|known| {
+        let found = self.find(case, line, theirs, ours);
+        self.met.extend(found);
+        found.is_some()
+    }
+
+    /// Whether two lists differ as is known; nothing is met by that.
+    pub(crate) fn knows(&self, case: &str, line: &str, theirs: &[String], ours: &[String]) -> bool {
+        rest(theirs, ours)
+            .is_some_and(|(theirs, ours)| self.find(case, line, &theirs, &ours).is_some())
+    }
+
+    fn find(&self, case: &str, line: &str, theirs: &str, ours: &str) -> Option<usize> {
+        self.known.iter().position(|known| {
             fits(&known.case, case)
                 && fits(&known.line, line)
                 && fits(&known.theirs, theirs)
                 && fits(&known.ours, ours)
-        });
-        self.met.extend(found);
-        found.is_some()
+        })
     }
 
     /// Those that nothing met.
@@ -61,6 +71,19 @@ impl Divergences {
             })
             .collect()
     }
+}
+
+/// All that is different between two lists after what they begin with alike.
+pub(crate) fn rest(theirs: &[String], ours: &[String]) -> Option<(String, String)> {
+    if theirs == ours {
+        return None;
+    }
+    let alike = theirs.iter().zip(ours).take_while(|(theirs, ours)| theirs == ours).count();
+    let said = |lines: &[String]| match lines.get(alike..) {
+        None | Some([]) => "-".to_owned(),
+        Some(rest) => rest.join(", "),
+    };
+    Some((said(theirs), said(ours)))
 }
 
 /// `*` at the end stands for anything.

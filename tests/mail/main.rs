@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod answers;
 mod certificates;
 mod deliveries;
 mod dialogues;
@@ -33,6 +34,7 @@ mod vectors;
 mod verdicts;
 mod whole;
 mod words;
+mod written;
 
 #[path = "../peers/mod.rs"]
 #[allow(dead_code, reason = "this suite needs only some of them, and their worlds")]

@@ -9,6 +9,7 @@ const SESSIONS: &str = include_str!("../../mta/smtp/vectors/sendmail-sessions.js
 const VERIFY: &str = include_str!("../../mta/tests/verify/sendmail-verify.jsonl");
 
 /// A dialogue with a server.
+#[derive(Clone)]
 pub(crate) struct Dialogue {
     pub(crate) id: String,
     /// Whose: `8.17.1.9`.
@@ -16,6 +17,32 @@ pub(crate) struct Dialogue {
     pub(crate) access: Vec<(String, String)>,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) turns: Vec<Turn>,
+    /// Its lines of the log.
+    pub(crate) log: Vec<String>,
+    /// `Received:` of the message, if one was accepted.
+    pub(crate) received: Option<String>,
+}
+
+impl Dialogue {
+    /// Whether the server was set so.
+    pub(crate) fn is_set(&self, name: &str, value: &str) -> bool {
+        self.settings.iter().any(|(known, set)| known == name && set == value)
+    }
+
+    /// Whoever logs in writes under its own name; `None` when nobody does by a name of ours.
+    pub(crate) fn under_its_own_name(&self) -> Option<Self> {
+        let login = self.log.iter().find_map(|line| line.split_once("AUTH=server, "));
+        let (_, login) = login?.1.split_once("authid=")?;
+        let name = login.split(',').next().filter(|name| !name.starts_with('/'))?;
+        let mut own = self.clone();
+        for turn in &mut own.turns {
+            if let Turn::Says(line) = turn {
+                *line =
+                    line.replace("FROM:<a@b.example>", &format!("FROM:<{name}@local.oracle.test>"));
+            }
+        }
+        Some(own)
+    }
 }
 
 /// One step of it.
@@ -160,6 +187,8 @@ fn dialogue(vector: &Value) -> Dialogue {
         access: pairs(&vector["access"]),
         settings: settings(vector),
         turns,
+        log: texts(&vector["log"]),
+        received: vector["received"].as_str().map(str::to_owned),
     }
 }
 
