@@ -155,6 +155,8 @@ impl Client {
             {
                 Ok(0)
             }
+            // A read with a deadline isn't begun again by the system when the machine has stood still.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.more(),
             Err(error) => Err(error),
         }
     }
