@@ -2,6 +2,7 @@
 //!
 //! The servers' logins end at the house's daemon too: its sockets are mounted into their worlds.
 
+use std::fs;
 use std::net::SocketAddr;
 
 use harness::PATIENCE;
@@ -74,6 +75,8 @@ service lmtp {
 }
 ";
 
+const DOVECOTS: [&str; 3] = ["dovecot-core", "dovecot-imapd", "dovecot-lmtpd"];
+
 /// The house, a world that has its sockets, and the way to its port for LMTP.
 struct Scene {
     house: House,
@@ -83,21 +86,24 @@ struct Scene {
 }
 
 impl Scene {
-    fn set(packages: &[&str], programs: &[&str]) -> Result<Self> {
+    /// `tcp` is said of the route over TCP, `sections` beside it.
+    fn set(packages: &[&str], programs: &[&str], tcp: &str, sections: &str) -> Result<Self> {
         let world = Namespace::start(packages)?;
         world.check_libraries(programs)?;
         let place = Place::take()?;
         let at = SocketAddr::from((place.address(), AT));
         let routes = format!(
             "[[route]]\nto = \"{DOMAIN}\"\nvia = \"lmtp\"\nsocket = \"/run/lmtp/socket\"\n\
-             [[route]]\nto = \"{OTHER}\"\nvia = \"lmtp\"\nhost = \"{}\"\nport = {AT}\n",
+             [[route]]\nto = \"{OTHER}\"\nvia = \"lmtp\"\nhost = \"{}\"\nport = {AT}\n{tcp}",
             at.ip()
         );
         let users = format!(
             "[[socket]]\nprotocol = \"userdb\"\nuserdb_uid = {MAIL}\nuserdb_gid = {MAIL}\nuserdb_home = \"/var/mail/%n\"\n"
         );
         let plan = Plan::new().named(harness::mta::HOST, &[DOMAIN, OTHER]).local_mail(&routes);
-        let house = plan.daemon(&users).before("mkdir /run/lmtp").start()?;
+        let secret = format!("umask 077; echo '{PASSWORD}' >/etc/mta/secret");
+        let plan = plan.daemon(&users).sections(sections).before("mkdir /run/lmtp").before(&secret);
+        let house = plan.start()?;
         let run = house.sandbox().path().join("run/saslauthd");
         world.shell(&format!("mount --bind {} /run/saslauthd", run.display()))?;
         let way = Tunnel::into_world(&world, at, (SERVER, LMTP))?;
@@ -207,12 +213,13 @@ fn dovecot_takes_it_and_its_sender_reads_it_also_through_perdition() {
     if !ready() {
         return;
     }
-    let packages = ["dovecot-core", "dovecot-imapd", "dovecot-lmtpd", "perdition"];
-    let libraries = ["libvanessa-adt1", "libvanessa-logger0", "libvanessa-socket2", "libpopt0"];
+    let perdition =
+        ["perdition", "libvanessa-adt1", "libvanessa-logger0", "libvanessa-socket2", "libpopt0"];
+    let packages: Vec<&str> = DOVECOTS.into_iter().chain(perdition).collect();
     let programs = ["/usr/sbin/dovecot", "/usr/lib/dovecot/lmtp", "/usr/sbin/perdition"];
-    let packages: Vec<&str> = packages.into_iter().chain(libraries).collect();
-    let Some(scene) = there(Scene::set(&packages, &programs)) else { return };
-    there(dovecot_and_perdition(&scene));
+    let Some(scene) = there(Scene::set(&packages, &programs, "", "")) else { return };
+    there(begin_dovecot(&scene));
+    there(begin_perdition(&scene.world));
     let (here, nobody) = (format!("{LOGIN}@{DOMAIN}"), format!("nobody-here@{DOMAIN}"));
     scene.submit(&[&here, &nobody], "by the socket");
     scene.submit(&[&format!("{LOGIN}@{OTHER}")], "over TCP");
@@ -229,15 +236,39 @@ fn dovecot_takes_it_and_its_sender_reads_it_also_through_perdition() {
     scene.delivered_over_tcp();
 }
 
-fn dovecot_and_perdition(scene: &Scene) -> Result<()> {
+/// Nothing of it asks while the daemon is away, so that what it says then is told to the mta.
+#[test]
+fn while_nobody_knows_the_users_dovecots_mail_waits() {
+    if !ready() {
+        return;
+    }
+    let soon = "[delivery]\nretry = [\"200ms\"]\n";
+    let programs = ["/usr/sbin/dovecot", "/usr/lib/dovecot/lmtp"];
+    let Some(mut scene) = there(Scene::set(&DOVECOTS, &programs, "", soon)) else { return };
+    scene.submit(&[&format!("{LOGIN}@{DOMAIN}")], "late");
+    let waits = ["stat=Deferred: 451 4.4.1 /run/lmtp/socket: "];
+    assert!(scene.house.logged(&waits), "{}", scene.house.log());
+    scene.house.stop_daemon();
+    there(begin_dovecot(&scene));
+    let waits = ["relay=/run/lmtp/socket, dsn=4.3.0, stat=Deferred: 451 4.3.0 "];
+    assert!(scene.house.logged(&waits), "{}", scene.house.log());
+    scene.house.start_daemon().unwrap();
+    scene.delivered();
+    check(&scene.read(BEHIND, LOGIN, 1)[0], "late");
+}
+
+fn begin_dovecot(scene: &Scene) -> Result<()> {
     let world = &scene.world;
     bridges::install(world)?;
-    bridges::write_service(world, "perdition", "timeout=10")?;
     world.write("/etc/dovecot.conf", &DOVECOT.replace("SOCKET", &scene.socket()))?;
     world.directory("/var/mail", MAIL)?;
     world.spawn("dovecot", "dovecot", &["-F", "-c", "/etc/dovecot.conf"])?;
     world.await_port_of(SERVER, LMTP, "dovecot")?;
-    world.await_port(BEHIND, "dovecot")?;
+    world.await_port(BEHIND, "dovecot")
+}
+
+fn begin_perdition(world: &Namespace) -> Result<()> {
+    bridges::write_service(world, "perdition", "timeout=10")?;
     let arguments = [
         "--protocol=IMAP4",
         "--authenticate_in",
@@ -263,13 +294,26 @@ fn cyrus_takes_it_and_its_sender_reads_it() {
     }
     let packages = ["cyrus-common", "cyrus-imapd", "cyrus-pop3d"];
     let programs = ["/usr/lib/cyrus/bin/lmtpd", "/usr/lib/cyrus/bin/imapd"];
-    let Some(scene) = there(Scene::set(&packages, &programs)) else { return };
+    let login =
+        format!("tls = \"starttls\"\nuser = \"{LOGIN}\"\npassword_file = \"/etc/mta/secret\"\n");
+    let Some(scene) = there(Scene::set(&packages, &programs, &login, "")) else { return };
     let services = format!(
-        "lmtp cmd=\"lmtpd -a\" listen=\"{SERVER}:{LMTP}\" prefork=0\n  \
+        "lmtp cmd=\"lmtpd\" listen=\"{SERVER}:{LMTP}\" prefork=0\n  \
          lmtpunix cmd=\"lmtpd\" listen=\"{}\" prefork=0\n",
         scene.socket()
     );
-    let settings = format!("defaultdomain: {DOMAIN}\nautocreate_quota: 0\nautocreate_post: yes\n");
+    let settings = format!(
+        "defaultdomain: {DOMAIN}\nautocreate_quota: 0\nautocreate_post: yes\nlmtp_admins: {LOGIN}\n\
+         tls_server_cert: /etc/tls/cert.pem\ntls_server_key: /etc/tls/key.pem\n"
+    );
+    let address = scene.place.address().to_string();
+    scene.house.cert(&["issue", "--server", &address]).unwrap();
+    for (ending, file) in [("pem", "cert"), ("key", "key")] {
+        let path = scene.house.tls().join(format!("{address}.{ending}"));
+        let text = fs::read_to_string(path).unwrap();
+        scene.world.write(&format!("/etc/tls/{file}.pem"), &text).unwrap();
+    }
+    scene.world.shell("chown cyrus /etc/tls/*; chmod 600 /etc/tls/key.pem").unwrap();
     there(cyrus::begin(&scene.world, &settings, &services));
     there(scene.world.await_port_of(SERVER, LMTP, "cyrus"));
     // A first login and a first delivery that met would both make the mailbox, and the delivery would have to wait.
@@ -280,4 +324,7 @@ fn cyrus_takes_it_and_its_sender_reads_it() {
     scene.submit(&[&there], "over TCP");
     scene.delivered_over_tcp();
     check(&scene.read(IMAP, &there, 1)[0], "over TCP");
+    // Cyrus takes mail over TCP only from whom it knows, and asks the daemon who that is.
+    let relay = format!("relay=[{address}],");
+    assert!(scene.house.logged(&["STARTTLS=client", &relay, "verify=OK"]), "{}", scene.house.log());
 }

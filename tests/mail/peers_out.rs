@@ -41,7 +41,7 @@ const fn case(name: &'static str, port: u16, map: &'static str, fate: Fate) -> C
     Case { name, port, map, fate }
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     case("plain", GOOD, "", Fate::Tls("OK")),
     case("stranger", FOREIGN, "", Fate::Tls("FAIL")),
     case("verified", GOOD, "TLS_Srv:{}\tVERIFY", Fate::Tls("OK")),
@@ -64,6 +64,7 @@ const CASES: [Case; 13] = [
         "TLS_Srv:{}\tENCR:256\n{features}CipherSuites=TLS_AES_128_GCM_SHA256;{13}",
         Fate::Waits("454 4.7.0 encryption too weak 128 less than 256"),
     ),
+    case("older", GOOD, "{features}Options=SSL_OP_NO_TLSv1_3", Fate::Tls("OK")),
     case("clear", GOOD, "Try_TLS:{}\tNO", Fate::Clear),
     case(
         "impossible",
@@ -191,7 +192,8 @@ fn check(scene: &Scene, kept: &[String], case: &Case, place: usize) {
         Fate::Tls(worth) => {
             assert!(!in_the_clear, "{}: {said:?}", case.name);
             let (relay, verify) = (format!("relay=[{address}],"), format!("verify={worth},"));
-            let line = ["STARTTLS=client", &relay, "version=TLSv1.3", &verify];
+            let version = if case.name == "older" { "version=TLSv1.2" } else { "version=TLSv1.3" };
+            let line = ["STARTTLS=client", &relay, version, &verify];
             assert!(house.logged(&line), "{}: {}", case.name, house.log());
         }
     }
