@@ -36,6 +36,7 @@ fn envelope(id: Id) -> Outcome<Envelope> {
             helo: "client.example.org".into(),
             with: "ESMTPSA".into(),
             user: Some("user".into()),
+            held: None,
         },
     })
 }

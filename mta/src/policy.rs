@@ -44,8 +44,8 @@ pub enum Answer {
     Refused(Reply),
     /// Take it and throw it away.
     Discard,
-    /// Take it and hold it back.
-    Hold,
+    /// Take it and hold it back, for this reason.
+    Hold(String),
     /// Nobody knows: 451 4.3.0 or wait.
     Unavailable,
 }
@@ -95,11 +95,14 @@ impl Answer {
             Action::Dunno => Self::Undecided,
             Action::Discard => Self::Discard,
             Action::Reply(line) => refusal(line.as_str()).map_or(Self::Unavailable, Self::Refused),
-            Action::Other(word) => match word.split_whitespace().next() {
-                Some(hold) if hold.eq_ignore_ascii_case("HOLD") => Self::Hold,
-                // Whatever it is, it isn't ours.
-                _ => Self::Unavailable,
-            },
+            Action::Other(line) => {
+                let (word, why) = line.split_once(' ').unwrap_or((&line, ""));
+                match word.eq_ignore_ascii_case("HOLD") {
+                    true => Self::Hold(why.trim().to_owned()),
+                    // Whatever it is, it isn't ours.
+                    false => Self::Unavailable,
+                }
+            }
         }
     }
 }

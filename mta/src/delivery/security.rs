@@ -118,7 +118,7 @@ impl Channel {
         let reply = match answer {
             Answer::Permitted | Answer::Undecided => None,
             Answer::Refused(reply) => Some(words(&reply)),
-            Answer::Discard | Answer::Hold | Answer::Unavailable => {
+            Answer::Discard | Answer::Hold(_) | Answer::Unavailable => {
                 return Err(Refusal::All(unknown()));
             }
         };
@@ -164,7 +164,7 @@ pub async fn recipient(
     match policy.ask(&server.to(recipient).about(About::TlsRcpt)).await {
         Answer::Permitted | Answer::Undecided => Ok(()),
         Answer::Refused(reply) => Err(words(&reply)),
-        Answer::Discard | Answer::Hold | Answer::Unavailable => Err(unknown()),
+        Answer::Discard | Answer::Hold(_) | Answer::Unavailable => Err(unknown()),
     }
 }
 

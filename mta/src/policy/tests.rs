@@ -54,7 +54,7 @@ async fn questions_are_answered_in_their_order() {
         "action=550 5.7.1 Relaying denied\n\n",
         "action=451 4.3.0 later\n\n",
         "action=DISCARD\n\n",
-        "action=HOLD\n\n",
+        "action=HOLD look at it\n\n",
         "action=PREPEND X: y\n\n",
         "action=250 2.0.0 yes\n\n",
     ];
@@ -70,7 +70,7 @@ async fn questions_are_answered_in_their_order() {
         refused(550, 7, 1, "Relaying denied"),
         refused(451, 3, 0, "later"),
         Answer::Discard,
-        Answer::Hold,
+        Answer::Hold("look at it".into()),
         Answer::Unavailable,
         Answer::Unavailable,
     ] {

@@ -24,6 +24,16 @@ pub struct Envelope {
     pub origin: Origin,
 }
 
+impl Envelope {
+    /// Why it is held back from the beginning, if it is.
+    pub fn held(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Received { held, .. } => held.as_deref(),
+            Origin::Own => None,
+        }
+    }
+}
+
 /// A recipient as it was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addressee {
@@ -48,6 +58,8 @@ pub enum Origin {
         with: String,
         /// Who logged in.
         user: Option<String>,
+        /// Why it is held back from the beginning, by the access map's word.
+        held: Option<String>,
     },
     /// A report of our own.
     Own,

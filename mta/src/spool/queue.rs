@@ -220,7 +220,9 @@ impl Queue {
         let state = match self.0.queue.read(&state_name(id)) {
             Ok(file) => record::read_state(io::BufReader::with_capacity(4096, file))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (id, State::new(envelope.arrived, envelope.recipients.len()))
+                let held = envelope.held().map(str::to_owned);
+                let new = State::new(envelope.arrived, envelope.recipients.len());
+                (id, State { held, ..new })
             }
             Err(error) => return Err(error.into()),
         };

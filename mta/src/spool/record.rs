@@ -17,7 +17,8 @@
 //! ```text
 //! message: 01 head      id(16) arrived(8), seconds since 1970, recipients(4), of which there is one or more
 //!          02 mail      "MAIL FROM:<path>" and parameters, as SMTP writes them
-//!          04 origin    00, or 01 client text(name) text(helo) text(with) and 00 or 01 text(user)
+//!          04 origin    00, or 01 client text(name) text(helo) text(with) and 00 or 01 text(user); text(why) if it
+//!                       is held back from the beginning
 //!          03 rcpt      "RCPT TO:<path>" and parameters, in the order of their numbers
 //!          05 padding   zeros; none or one
 //!          06 text      a piece of the message, not empty; any number

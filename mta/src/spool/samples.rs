@@ -27,6 +27,7 @@ pub(super) fn envelope(id: Id, recipients: usize) -> Envelope {
             helo: "[192.0.2.1]".into(),
             with: "ESMTPSA".into(),
             user: Some("user@example.org\r\nwith a line break".into()),
+            held: None,
         },
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::commands::{self, Todo};
 use super::desk::{Arrival, Desk, is_for_submission};
 use super::doors::Place;
-use super::envelope::{Transaction, unanswered};
+use super::envelope::{Fate, Transaction, unanswered};
 use super::features::Features;
 use super::log::Relay;
 use super::message::Receiving;
@@ -41,6 +41,8 @@ pub(super) struct Dialogue<S> {
     pub(super) session: Session,
     /// `None` while nobody knows what this client is offered: it sends nothing until somebody does.
     pub(super) features: Option<Features>,
+    /// What becomes of all messages of this connection; `None` while nobody knows, and none is taken.
+    pub(super) fate: Option<Fate>,
     /// What a client is told that may do nothing any more (sendmail's null server).
     pub(super) refusal: Option<Box<Reply>>,
     pub(super) greeting: Option<Box<(Host, Greeting)>>,

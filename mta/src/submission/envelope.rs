@@ -32,12 +32,43 @@ pub(super) struct Transaction {
 }
 
 /// What becomes of a message by the access map's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is kept.
+    #[default]
     Kept,
+    /// It is kept and held back, for this reason, until an operator releases it.
+    Held(String),
     /// It is taken and thrown away.
     Discarded,
+}
+
+impl Fate {
+    /// What an answer makes of a message that is taken.
+    pub(super) fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Discard => Self::Discarded,
+            Answer::Hold(why) => Self::Held(why.clone()),
+            _ => Self::Kept,
+        }
+    }
+
+    /// The harder of both; of two reasons to hold it back the first.
+    fn and(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Discarded, _) | (_, Self::Discarded) => Self::Discarded,
+            (Self::Kept, later) => later,
+            (held, _) => held,
+        }
+    }
+
+    /// Why it is held back, if it is.
+    pub(super) fn held(&self) -> Option<String> {
+        match self {
+            Self::Held(why) => Some(why.clone()),
+            Self::Kept | Self::Discarded => None,
+        }
+    }
 }
 
 impl<S: Carrier> Dialogue<S> {
@@ -74,18 +105,19 @@ impl<S: Carrier> Dialogue<S> {
         if features.login_needed && self.login.is_none() {
             return Err(Reply::new(Code::LOGIN_NEEDED, 7, 0, "Authentication required"));
         }
+        let connection = self.known_connection().await?;
         self.judge_size(parameters.size.unwrap_or(0))?;
         self.judge_owner(sender)?;
         let question = self.facts.as_ref().clone().from(sender).about(About::Mail);
         match self.desk.policy.ask(&question).await {
-            Answer::Permitted | Answer::Undecided => Ok(Fate::Kept),
-            Answer::Discard => Ok(Fate::Discarded),
+            taken @ (Answer::Permitted | Answer::Undecided | Answer::Discard | Answer::Hold(_)) => {
+                Ok(connection.and(Fate::of(&taken)))
+            }
             Answer::Refused(reply) => {
                 let argument = sender.to_string();
                 self.desk.log(log::refusal("check_mail", &[&argument], self.relay(), &reply));
                 Err(reply)
             }
-            Answer::Hold => Err(held()),
             Answer::Unavailable => Err(unanswered()),
         }
     }
@@ -98,6 +130,19 @@ impl<S: Carrier> Dialogue<S> {
             self.features = Some(Features::read(&words));
         }
         self.features
+    }
+
+    /// What becomes of messages of this connection; asked once more if nobody knew when it came.
+    async fn known_connection(&mut self) -> Result<Fate, Reply> {
+        if self.fate.is_none() {
+            let question = self.facts.as_ref().clone().about(About::Connection);
+            let answer = self.desk.policy.ask(&question).await;
+            self.know_connection(answer);
+            if let Some(refusal) = &self.refusal {
+                return Err(refusal.as_ref().clone());
+            }
+        }
+        self.fate.clone().ok_or_else(unanswered)
     }
 
     fn judge_size(&self, size: u64) -> Result<(), Reply> {
@@ -160,9 +205,7 @@ impl<S: Carrier> Dialogue<S> {
             Ok(fate) => {
                 let text = format!("{recipient}... Recipient ok");
                 if let Some(transaction) = &mut self.transaction {
-                    if fate == Fate::Discarded {
-                        transaction.fate = fate;
-                    }
+                    transaction.fate = std::mem::take(&mut transaction.fate).and(fate);
                     transaction.recipients.push(Addressee { recipient, parameters });
                 }
                 Reply::new(Code::DONE, 1, 5, text)
@@ -179,14 +222,13 @@ impl<S: Carrier> Dialogue<S> {
         recipient_fits(recipient, said).map_err(smtp::command::Fault::reply)?;
         let question = transaction.facts.clone().to(recipient).about(About::Recipient);
         match self.desk.policy.ask(&question).await {
-            Answer::Permitted => Ok(Fate::Kept),
-            Answer::Discard => Ok(Fate::Discarded),
+            // The daemon holds back and discards only what it would take from this client.
+            taken @ (Answer::Permitted | Answer::Discard | Answer::Hold(_)) => Ok(Fate::of(&taken)),
             Answer::Refused(reply) => {
                 let argument = recipient.to_string();
                 self.desk.log(log::refusal("check_rcpt", &[&argument], self.relay(), &reply));
                 Err(reply)
             }
-            Answer::Hold => Err(held()),
             // Whoever does not say yes has not said yes.
             Answer::Undecided | Answer::Unavailable => Err(unanswered()),
         }
@@ -217,7 +259,7 @@ impl<S: Carrier> Dialogue<S> {
     ) -> Result<(), End> {
         let question = self.facts.as_ref().clone().about(about);
         let reply = match self.desk.policy.ask(&question).await {
-            Answer::Permitted | Answer::Undecided | Answer::Discard | Answer::Hold => answer,
+            Answer::Permitted | Answer::Undecided | Answer::Discard | Answer::Hold(_) => answer,
             Answer::Refused(reply) => {
                 self.desk.log(log::refusal(ruleset, &[""], self.relay(), &reply));
                 reply
@@ -231,11 +273,6 @@ impl<S: Carrier> Dialogue<S> {
 /// The daemon doesn't answer.
 pub(super) fn unanswered() -> Reply {
     Reply::new(Code::LOCAL_ERROR, 3, 0, "Temporary system failure; try again later")
-}
-
-/// There is no place for what is taken and held back; it is asked about again when it is tried again.
-fn held() -> Reply {
-    Reply::new(Code::MAILBOX_BUSY, 7, 1, "Held back by policy; try again later")
 }
 
 /// Somebody else's address.

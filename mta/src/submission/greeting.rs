@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::desk::{Arrival, Desk, is_for_submission};
 use super::dialogue::{Dialogue, Inside, PARTING};
+use super::envelope::Fate;
 use super::features::Features;
 use super::wire::{Carrier, End, Wire};
 use super::{log, proxied};
@@ -74,6 +75,7 @@ impl<S: Carrier> Dialogue<S> {
             session: session(listener, features.unwrap_or_default(), &desk.config.limits),
             features,
             refusal: None,
+            fate: None,
             greeting: None,
             tls: None,
             login: None,
@@ -86,7 +88,7 @@ impl<S: Carrier> Dialogue<S> {
             arrival,
             desk,
         };
-        dialogue.refuse_if("check_relay", connection);
+        dialogue.know_connection(connection);
         dialogue.welcome().await.ok()?;
         Some(dialogue)
     }
@@ -100,6 +102,12 @@ impl<S: Carrier> Dialogue<S> {
         let text = format!("{} ESMTP ready", self.desk.config.hostname);
         self.wire.say(&Reply::plain(Code::READY, text));
         Ok(())
+    }
+
+    /// What the map says of the connection itself. Without an answer it is asked again before a message is taken.
+    pub(super) fn know_connection(&mut self, answer: Answer) {
+        self.fate = (answer != Answer::Unavailable).then(|| Fate::of(&answer));
+        self.refuse_if("check_relay", answer);
     }
 
     /// A client that is refused here hears nothing else any more. An outage refuses nobody: it is met again at MAIL.

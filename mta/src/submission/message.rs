@@ -225,6 +225,9 @@ impl<S: Carrier> Dialogue<S> {
             terms.daemon,
             self.relay(),
         ));
+        if let Fate::Held(why) = &transaction.fate {
+            self.desk.log(format!("{id}: quarantine={}", log::field(why)));
+        }
         if transaction.fate == Fate::Discarded {
             self.desk.log(format!("{id}: discarded by policy"));
         } else if let Err(refused) = draft.commit(&envelope).await {

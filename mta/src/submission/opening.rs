@@ -100,6 +100,7 @@ impl Terms {
                 helo: host.as_str().to_owned(),
                 with: with.to_owned(),
                 user: user.map(|user| String::from_utf8_lossy(user).into_owned()),
+                held: transaction.fate.held(),
             },
             with,
             daemon: match listener.role {

@@ -1,5 +1,6 @@
 //! Dialogues from the first byte to the last, spoken from memory with real servers behind the desk.
 
+mod fates;
 mod house;
 mod receiver;
 

@@ -30,6 +30,7 @@ fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
             helo: "laptop".into(),
             with: "ESMTPSA".into(),
             user: Some("alice".into()),
+            held: None,
         },
     }
 }

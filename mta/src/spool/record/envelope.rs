@@ -143,7 +143,7 @@ pub(super) fn rcpt(line: &[u8]) -> Result<Addressee, Damage> {
 }
 
 fn origin(origin: &Origin) -> Vec<u8> {
-    let Origin::Received { client, name, helo, with, user } = origin else { return vec![0] };
+    let Origin::Received { client, name, helo, with, user, held } = origin else { return vec![0] };
     let mut out = vec![1];
     match client {
         SocketAddr::V4(client) => {
@@ -162,6 +162,7 @@ fn origin(origin: &Origin) -> Vec<u8> {
     [name, helo, with].into_iter().for_each(|text| put_text(text, &mut out));
     out.push(u8::from(user.is_some()));
     user.iter().for_each(|user| put_text(user, &mut out));
+    held.iter().for_each(|why| put_text(why, &mut out));
     out
 }
 
@@ -177,6 +178,10 @@ fn read_origin(mut fields: Fields<'_>) -> Result<Origin, Damage> {
                 0 => None,
                 1 => Some(fields.text()?.to_owned()),
                 _ => return Err(UNKNOWN),
+            },
+            held: match fields.0 {
+                [] => None,
+                _ => Some(fields.text()?.to_owned()),
             },
         },
         _ => return Err(UNKNOWN),

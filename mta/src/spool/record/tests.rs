@@ -108,15 +108,17 @@ fn addressees() -> impl Strategy<Value = Vec<Addressee>> {
 fn envelopes() -> impl Strategy<Value = Envelope> {
     let mail = "MAIL FROM:(<>|<[a-z]{1,20}@example\\.org>|<\"[a-z ]{1,9}\"@\\[192\\.0\\.2\\.1\\]>)( SIZE=[0-9]{1,9})?( BODY=8BITMIME)?( SMTPUTF8)?( RET=FULL)?( ENVID=[a-z]{1,9})?( AUTH=<>)?";
     let client = any::<std::net::SocketAddr>();
-    let received = (client, ".{0,40}", ".{0,40}", "[A-Z]{4,8}", prop::option::of("(?s).{0,40}"));
+    let some = || prop::option::of("(?s).{0,40}");
+    let received = (client, ".{0,40}", ".{0,40}", "[A-Z]{4,8}", some(), some());
     let origin = prop_oneof![
         Just(Origin::Own),
-        received.prop_map(|(client, name, helo, with, user)| Origin::Received {
+        received.prop_map(|(client, name, helo, with, user, held)| Origin::Received {
             client,
             name,
             helo,
             with,
-            user
+            user,
+            held
         }),
     ];
     (mail, any::<u64>(), addressees(), origin).prop_map(|(mail, arrived, recipients, origin)| {

@@ -153,7 +153,10 @@ impl Asked<'_> {
                 refusal(decision)
             }
             // Held back is not refused, and Postfix has its own word for it.
-            Decided::Quarantine => Action::Other("HOLD".to_owned()),
+            Decided::Quarantine => {
+                let why = decision.word.unwrap_or_default();
+                Action::Other(format!("HOLD {why}").trim_end().to_owned())
+            }
             Decided::Features(words) => {
                 value = Some(words.join(" "));
                 Action::Dunno

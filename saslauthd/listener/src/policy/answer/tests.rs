@@ -148,7 +148,7 @@ fn whoever_has_no_rules_is_told_yes_or_no() {
         ("Connect:203.0.113\tRELAY\n", RCPT.to_owned(), "OK"),
         ("Connect:203.0.113\tREJECT\n", ours.clone(), "550 5.7.1 Access denied"),
         ("From:joe@example.org\tREJECT\n", ours.clone(), "550 5.7.1 Access denied"),
-        ("From:joe@example.org\tQUARANTINE:odd\n", ours, "HOLD"),
+        ("From:joe@example.org\tQUARANTINE:odd\n", ours, "HOLD odd"),
         ("From:joe@example.org\tQUARANTINE:odd\n", RCPT.to_owned(), DENIED),
         ("From:joe@example.org\tOK\n", RCPT.to_owned(), DENIED),
     ] {
