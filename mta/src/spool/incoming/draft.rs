@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::disk::NewFile;
 use super::super::envelope::Envelope;
@@ -14,6 +15,10 @@ const MEMORY: usize = 64 * 1024;
 /// Where the text begins in the file of a message that outgrew its memory: its envelope is known only at the end, and
 /// goes before it, with padding. Recipients who have no room there stand behind the text.
 const RESERVED: usize = 8 * 1024;
+/// How long the sender has to make a message its own whose name may not last; it needs a few milliseconds.
+const TAKING: Duration = Duration::from_millis(300);
+/// Between two looks whether it has.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// A message while it is received.
 #[derive(Debug)]
@@ -184,13 +189,33 @@ impl File {
         let directory = &self.shared.directory;
         directory.rename(&unfinished(self.id), self.id.as_str())?;
         self.named = true;
-        if let Err(error) = directory.sync() {
-            // It may come back after a power cut, and be sent although the client was told to try again: twice is
-            // better than never.
-            let _ = directory.remove(self.id.as_str()).and_then(|()| directory.sync());
-            return Err(error);
+        directory.sync().or_else(|error| self.take_back(error))
+    }
+
+    /// Nobody knows whether the name lasts. The sender may take it all the same: it takes the name away here when the one
+    /// in `queue/` lasts, and then the message is kept, and is not to be refused, or the client would send it again. What
+    /// the sender doesn't take soon gets its name taken away, and is refused.
+    ///
+    /// The name may come back after a power cut, and the message be sent although it was refused: twice is better than
+    /// never.
+    fn take_back(&self, error: io::Error) -> io::Result<()> {
+        let directory = &self.shared.directory;
+        let (name, unfinished) = (self.id.as_str(), unfinished(self.id));
+        let until = Instant::now() + TAKING;
+        while Instant::now() < until {
+            match directory.file(name) {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) => std::thread::sleep(AGAIN),
+                Err(_) => break,
+            }
         }
-        Ok(())
+        match directory.rename(name, &unfinished) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) => drop(directory.clear(name)),
+            Ok(()) => drop(directory.clear(&unfinished)),
+        }
+        let _ = directory.sync();
+        Err(error)
     }
 }
 
@@ -199,5 +224,55 @@ impl Drop for File {
         if !self.named {
             let _ = self.shared.directory.remove(&unfinished(self.id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Incoming;
+    use super::*;
+
+    /// A message whose name may not last, as the sender finds it.
+    fn named(spool: &std::path::Path) -> File {
+        std::fs::create_dir_all(spool.join("incoming")).unwrap();
+        let incoming = Incoming::open(spool, 0).unwrap();
+        let mut file = File::create(Arc::clone(&incoming.0), incoming.begin().id()).unwrap();
+        let name = file.id.to_string();
+        file.shared.directory.rename(&unfinished(file.id), &name).unwrap();
+        file.named = true;
+        file
+    }
+
+    fn outcome(file: &File) -> Result<(), io::ErrorKind> {
+        file.take_back(io::ErrorKind::StorageFull.into()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn what_nobody_took_is_refused_and_gone() {
+        let spool = tempfile::tempdir().unwrap();
+        let file = named(spool.path());
+        assert_eq!(outcome(&file), Err(io::ErrorKind::StorageFull));
+        assert_eq!(std::fs::read_dir(spool.path().join("incoming")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_the_sender_took_is_not_refused() {
+        let spool = tempfile::tempdir().unwrap();
+        let file = named(spool.path());
+        std::fs::remove_file(spool.path().join("incoming").join(file.id.as_str())).unwrap();
+        assert_eq!(outcome(&file), Ok(()));
+    }
+
+    #[test]
+    fn what_the_sender_is_taking_is_waited_for() {
+        let spool = tempfile::tempdir().unwrap();
+        let file = named(spool.path());
+        let arrived = spool.path().join("incoming").join(file.id.as_str());
+        let sender = std::thread::spawn(move || {
+            std::thread::sleep(AGAIN);
+            std::fs::remove_file(arrived)
+        });
+        assert_eq!(outcome(&file), Ok(()));
+        sender.join().unwrap().unwrap();
     }
 }
