@@ -17,6 +17,8 @@ use crate::control::{FromChild, MAX_MESSAGE, ToChild};
 
 /// From the start until the child must be ready.
 const START: Duration = Duration::from_secs(30);
+/// How long a child may be there without its channel: one that ends by itself closes it a little before its end.
+const LEAVING: Duration = Duration::from_secs(2);
 /// A child that served so long did not fail at its start.
 const SERVED: Duration = Duration::from_secs(1);
 /// The second restart in a row waits so long, each further one twice as long.
@@ -41,6 +43,8 @@ struct Process {
     ready: Option<Instant>,
     /// How often it was told what to work by and has not said what became of it.
     unanswered: u32,
+    /// Since when it has no channel.
+    closed: Option<Instant>,
 }
 
 /// How a member's process ended.
@@ -98,6 +102,7 @@ impl Member {
     pub(super) fn next(&self) -> Option<Instant> {
         match &self.process {
             None => Some(self.due),
+            Some(Process { closed: Some(closed), .. }) => Some(*closed + LEAVING),
             Some(process) if process.ready.is_none() => Some(process.started + START),
             Some(_) => None,
         }
@@ -111,8 +116,9 @@ impl Member {
             .map_err(sys::Error::system("make a channel nonblocking"))?;
         let child = children::spawn(&self.program, arguments, &[], theirs.as_fd())?;
         self.last_words = None;
+        let (ready, closed) = (None, None);
         self.process =
-            Some(Process { child, channel: ours, started: now, ready: None, unanswered: 0 });
+            Some(Process { child, channel: ours, started: now, ready, unanswered: 0, closed });
         Ok(())
     }
 
@@ -171,7 +177,7 @@ impl Member {
 
     /// The next thing that it said.
     pub(super) fn hear(&mut self) -> Option<FromChild> {
-        let process = self.process.as_ref()?;
+        let process = self.process.as_mut().filter(|process| process.closed.is_none())?;
         let mut packet = [0; MAX_MESSAGE];
         let mut received = channel::receive_plain(&process.channel, &mut packet);
         // A child that ended without reading all resets the channel; what it said before is still there.
@@ -180,8 +186,8 @@ impl Member {
         }
         match received {
             Ok(0) => {
-                // It ended, or is about to; the signal tells. One that stays without its channel is of no use.
-                let _ = process.child.end(End::AtOnce);
+                // It ended, or is about to, and the signal tells how: it isn't killed before it can say.
+                process.closed = Some(Instant::now());
                 None
             }
             Ok(count) => match postcard::from_bytes(packet.get(..count).unwrap_or_default()) {
@@ -213,8 +219,16 @@ impl Member {
         self.last_words = Some(why.to_owned());
     }
 
-    /// Ends one that doesn't get ready.
+    /// Ends one that doesn't get ready, or stays without its channel, which is of no use.
     pub(super) fn end_late(&mut self, now: Instant) {
+        let closed = self.process.as_mut().and_then(|process| process.closed.as_mut());
+        if let Some(since) =
+            closed.filter(|since| now.saturating_duration_since(**since) >= LEAVING)
+        {
+            // Once more after as long, should the kernel not end it.
+            *since = now;
+            self.end("it closed its channel and stayed");
+        }
         let late = self.process.as_ref().is_some_and(|process| {
             process.ready.is_none() && now.saturating_duration_since(process.started) >= START
         });
@@ -241,9 +255,10 @@ impl Member {
         Some(Ended { why, wait: self.not_started(now) })
     }
 
-    /// The channel, to wait for.
+    /// The channel, to wait for; `None` when it was closed.
     pub(super) fn channel(&self) -> Option<BorrowedFd<'_>> {
-        self.process.as_ref().map(|process| process.channel.as_fd())
+        let process = self.process.as_ref().filter(|process| process.closed.is_none())?;
+        Some(process.channel.as_fd())
     }
 }
 

@@ -65,7 +65,12 @@ impl Signals {
 
     /// The next signal that waits, if one does. Several of one kind may arrive as one.
     pub fn read(&self) -> io::Result<Option<Signal>> {
-        let Some(info) = self.0.read_signal()? else { return Ok(None) };
+        let info = match self.0.read_signal() {
+            Ok(Some(info)) => info,
+            // What waits, waits for the next look.
+            Ok(None) | Err(Errno::EINTR) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         Ok(Signal::ALL.into_iter().find(|signal| signal.native() as i32 == number))
     }
