@@ -85,7 +85,7 @@ pub enum Trouble {
     Gone,
     /// Another sender has the queue.
     Locked,
-    /// The system has no descriptors or no memory left for now; the disk is not to blame.
+    /// The system has no descriptors or no memory left for now, or was interrupted; the disk is not to blame.
     Exhausted(String),
     /// The disk or the system is out of order; it may work later.
     Unavailable(String),
@@ -117,7 +117,7 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => Self::Gone,
-            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN) => {
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN | Errno::EINTR) => {
                 Self::Exhausted(error.to_string())
             }
             // A symbolic link, a device, a pipe: not what a receiver writes.

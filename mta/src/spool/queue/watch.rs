@@ -15,6 +15,8 @@ use super::{Id, Queue, Trouble};
 
 /// How long an arrival that nobody told of may stay unseen.
 const LOOK: Duration = Duration::from_secs(30);
+/// How long when the kernel's word could not be heard.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Tells of messages that arrive.
 pub struct Arrivals {
@@ -66,8 +68,8 @@ impl Arrivals {
             match timeout_at(look, self.told()).await {
                 Ok(Ok(Told::Of(ids))) => return Ok(ids),
                 Ok(Ok(Told::TooMuch)) | Err(_) => {}
-                // Nobody tells: then there is no need to ask at once.
-                Ok(Err(_)) => tokio::time::sleep_until(look).await,
+                // Nobody tells: then there is no need to ask at once, nor again and again.
+                Ok(Err(_)) => tokio::time::sleep(SOON).await,
             }
         }
         self.look = Some(Instant::now() + LOOK);
