@@ -171,14 +171,20 @@ impl Manager {
 
     /// Reads all that was in the queue at the start, a little at a time: what arrives meanwhile doesn't wait for it.
     async fn read_all(self) {
-        let ids = self.blocking(|house| house.store.queue.taken()).await;
-        let ids = match ids {
-            Some(Ok(ids)) => ids,
-            Some(Err(trouble)) => {
-                let text = format!("the queue cannot be listed: {trouble}; look at its disk");
-                return self.0.link.log(Level::Critical, text);
+        let ids = loop {
+            match self.blocking(|house| house.store.queue.taken()).await {
+                Some(Ok(ids)) => break ids,
+                // Or all that waits would wait for the next start.
+                Some(Err(trouble)) => {
+                    let text = format!(
+                        "the queue cannot be listed: {trouble}; tried again in {} s: look at its disk",
+                        LOOK.as_secs()
+                    );
+                    self.0.link.log(Level::Critical, text);
+                    tokio::time::sleep(LOOK).await;
+                }
+                None => return,
             }
-            None => return,
         };
         self.0.unread.store(ids.len() as u64, Ordering::Relaxed);
         for some in ids.chunks(64) {
@@ -292,7 +298,15 @@ impl House {
     /// Finds out the next hops of a message that is due.
     fn sort(&self, id: Id) {
         let guard = self.store.lock(id);
-        let Some(message) = self.read(id) else { return self.agenda().not_sorted() };
+        // One whose taking failed, or was interrupted by a crash, still has its name in incoming/ too: it would arrive
+        // once more after it is sent.
+        let message = match self.store.queue.take(id).and_then(|()| self.store.read(id)) {
+            Ok(message) => message,
+            Err(trouble) => {
+                self.cannot(id, &trouble);
+                return self.agenda().not_sorted();
+            }
+        };
         let groups = self.groups(&message);
         if message.state.held.is_some() {
             let mut agenda = self.agenda();
@@ -350,6 +364,8 @@ impl House {
             Trouble::Gone => {
                 self.store.forget(id);
                 self.agenda().forget(id);
+                // Its state may be left, where its own end was interrupted; the next start would clear it away.
+                let _ = self.store.queue.remove(id);
             }
             Trouble::Damaged(why) => {
                 self.store.forget(id);

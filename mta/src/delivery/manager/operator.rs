@@ -97,6 +97,8 @@ impl House {
             Request::Release(which) => self.each(*which, "released", uid, |id| self.release(id)),
             Request::Retry(which) => {
                 self.agenda().end_pauses();
+                // Who says so has looked at the disk.
+                self.store.end_trouble();
                 self.each(*which, "tried now", uid, |id| Ok(self.retry(id)))
             }
             Request::Delete(which) => self.each(*which, "deleted", uid, |id| self.delete(id)),
@@ -287,6 +289,8 @@ impl House {
     }
 
     fn delete(&self, id: Id) -> Result<Did, Trouble> {
+        // Or it would arrive again, if it was never taken wholly.
+        self.store.queue.take(id)?;
         self.store.queue.remove(id)?;
         self.store.forget(id);
         self.agenda().forget(id);

@@ -101,6 +101,11 @@ impl Store {
         outcome
     }
 
+    /// The disk is in order again, somebody says.
+    pub(super) fn end_trouble(&self) {
+        *locked(&self.trouble) = None;
+    }
+
     /// Until when nothing new is begun, since the disk failed.
     pub(super) fn in_trouble(&self, now: Instant) -> Option<Instant> {
         locked(&self.trouble).filter(|until| *until > now)

@@ -303,6 +303,33 @@ async fn what_is_done_stays_done_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_left_half_taken_does_not_arrive_again_after_it_was_sent() {
+    let house = House::begin("").await;
+    let id = house.receive("sue@here.test", &[("bob@here.test", None)]).await;
+    // Nobody hears LMTP: it waits.
+    house
+        .until("it waits", |house| {
+            let entry = house.manager.0.agenda().entry(id).cloned();
+            entry.is_some_and(|entry| entry.attempts == 1) && house.manager.0.agenda().active() == 0
+        })
+        .await;
+    let spool = house.home.path().join("spool");
+    let [taken, arrived] = ["queue", "incoming"].map(|name| spool.join(name).join(id.as_str()));
+    std::fs::hard_link(&taken, &arrived).unwrap();
+    let hop = hop(&house);
+    {
+        let mut agenda = house.manager.0.agenda();
+        agenda.forget_hops();
+        agenda.end_pauses();
+        agenda.wait(id, Instant::now());
+    }
+    house.manager.0.wake.notify_one();
+    next(&hop).await;
+    house.until("it is gone", |house| house.messages() == 0 && !taken.exists()).await;
+    assert!(!arrived.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hop_that_is_away_is_tried_once_for_many() {
     let more = "[delivery]\nretry = [\"2s\"]\n";
     let house = House::begin(more).await;
