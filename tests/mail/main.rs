@@ -11,6 +11,7 @@ mod deliveries;
 mod dialogues;
 mod divergences;
 mod ends;
+mod faults;
 mod hops;
 mod kills;
 mod logins;
