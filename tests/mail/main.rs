@@ -13,6 +13,7 @@ mod divergences;
 mod ends;
 mod faults;
 mod hops;
+mod keeping;
 mod kills;
 mod logins;
 mod mint;

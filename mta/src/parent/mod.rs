@@ -16,6 +16,7 @@ mod manifest;
 mod member;
 mod reload;
 pub mod serve;
+mod sole;
 pub mod start;
 mod stop;
 pub mod version;

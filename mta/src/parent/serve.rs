@@ -26,6 +26,7 @@ use super::identities::Identities;
 use super::listeners::{Listeners, Taken};
 use super::log::{Foreground, Log};
 use super::manifest::Manifest;
+use super::sole;
 use super::start::Handed;
 use crate::config::files::Child;
 use crate::config::{Config, DEFAULT, Operation, Role};
@@ -172,6 +173,7 @@ pub(super) fn run(
     let _pid_file = PidFile::claim(&operation.run_dir.join("mta.pid"))?;
     let identities = Identities::of(operation, &AccountFiles::default())?;
     identities.prepare_spool(&loaded.config.spool)?;
+    let _spool = sole::claim(&loaded.config.spool)?;
     let (receives, sends) = loaded.manifests()?;
     let listeners = Listeners::open(&loaded.config, handed.sockets(), loaded.taken)?;
     let roles = &loaded.config.listeners;

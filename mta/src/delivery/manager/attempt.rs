@@ -11,6 +11,7 @@ use sys::clock::wall_seconds;
 use super::agenda::{Phase, Reached};
 use super::close::Turn;
 use super::store::locked;
+use super::watch::Watch;
 use super::{House, Manager, drawn, lines, settle};
 use crate::control::Level;
 use crate::delivery::route::Hop;
@@ -26,12 +27,16 @@ impl Manager {
         let begun = Instant::now();
         let wanted = Arc::clone(&hop);
         let prepared = self.blocking(move |house| house.prepare(id, &wanted)).await;
-        if let Some(Some((message, job))) = prepared {
+        if let Some(Some((message, mut job))) = prepared {
+            let watch = Watch::over(&mut job.text);
             let report = self.deliver(job).await;
             self.0.note(&message, &report, begun);
             let reached = self.0.reached(number, &report);
             self.0.agenda().learn(number, reached, Instant::now());
             self.blocking(move |house| house.settle(id, &report)).await;
+            if let Some(why) = watch.damage() {
+                self.blocking(move |house| house.put_aside(id, why)).await;
+            }
         }
         self.0.agenda().sent(number);
         self.0.wake.notify_one();
@@ -118,6 +123,12 @@ impl House {
         }
         self.agenda().done_with_hop(id);
         self.close(id, message, Turn::Tried, None);
+    }
+
+    /// A text was not as it was written. What became of recipients before that was seen is written down.
+    fn put_aside(&self, id: Id, why: String) {
+        let _guard = self.store.lock(id);
+        self.cannot(id, &Trouble::Damaged(why));
     }
 
     /// What a server said of a message that cannot be read now is not forgotten: it would be sent again.

@@ -12,6 +12,7 @@ mod lines;
 mod operator;
 mod settle;
 mod store;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -337,8 +338,8 @@ impl House {
         let (now, wall) = (Instant::now(), wall_seconds());
         let state = &message.state;
         let config = self.settings().config;
-        let longest = config.delivery.retry.iter().max().copied().unwrap_or(LOOK).max(LOOK);
-        let watched = schedule::watched(state.watched, state.noted, wall, longest);
+        let longest = config.delivery.retry.iter().max().copied().unwrap_or(LOOK);
+        let watched = schedule::watched(state.watched, state.noted, wall, longest.max(LOOK));
         // A clock that was set back makes nothing wait longer than the settings say.
         let wait = Duration::from_secs(state.next.saturating_sub(wall)).min(longest.mul_f64(1.1));
         let phase = match state.held {
