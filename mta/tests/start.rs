@@ -53,6 +53,7 @@ fn fill(queue: &Path, messages: u64) {
                 helo: "client.example".into(),
                 with: "ESMTP".into(),
                 user: None,
+                held: None,
             },
         };
         let state = State { attempts: 1, next: now() + 3600, ..State::new(now(), 1) };
