@@ -25,6 +25,7 @@ mod peers_lmtp;
 mod peers_out;
 mod peers_relay;
 mod peers_smarthost;
+mod peers_words;
 mod proxied;
 mod reload;
 mod replay;
