@@ -127,7 +127,8 @@ settings! {
         server_authorities: Vec<At<AbsolutePath>> = Vec::new(),
         /// Lists of revoked certificates, of clients and servers: PEM or DER files.
         revoked: Vec<At<AbsolutePath>> = Vec::new(),
-        /// Whether clients are asked for a certificate: "always" or "never". No connection fails for want of one.
+        /// Whether clients are asked for a certificate: "always" or "never", but for those of whom `Srv_Features:` has `V` or
+        /// `v`. No connection fails for want of one.
         ask: AskWord = AskWord::Always,
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Runs in the receiver; a pure function of the map's text. Letters for what isn't done here mean nothing.
 
+use crate::config::AskForCertificate;
+
 /// What the access map changes for one client. Capital letters take away, small ones demand or give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Features {
@@ -9,8 +11,8 @@ pub(super) struct Features {
     pub(super) auth: bool,
     /// `S`: not offered.
     pub(super) starttls: bool,
-    /// `V`: not asked for.
-    pub(super) certificate: bool,
+    /// `V`: not asked for; `v`: asked for. Otherwise as the settings say.
+    pub(super) certificate: Option<AskForCertificate>,
     /// `l`: nobody sends without.
     pub(super) login_needed: bool,
     /// `P`: not offered.
@@ -26,7 +28,7 @@ impl Default for Features {
         Self {
             auth: true,
             starttls: true,
-            certificate: true,
+            certificate: None,
             login_needed: false,
             pipelining: true,
             dsn: true,
@@ -45,8 +47,8 @@ impl Features {
                 'a' => features.auth = true,
                 'S' => features.starttls = false,
                 's' => features.starttls = true,
-                'V' => features.certificate = false,
-                'v' => features.certificate = true,
+                'V' => features.certificate = Some(AskForCertificate::Never),
+                'v' => features.certificate = Some(AskForCertificate::Always),
                 'L' => features.login_needed = false,
                 'l' => features.login_needed = true,
                 'P' => features.pipelining = false,
@@ -71,8 +73,11 @@ mod tests {
         assert_eq!(Features::read(""), Features::default());
         assert_eq!(Features::read("Z c C"), Features::default());
         let strict = Features::read("V S l A");
-        assert!(!strict.certificate && !strict.starttls && strict.login_needed && !strict.auth);
-        assert_eq!(Features::read("Vx"), Features { certificate: false, ..Features::default() });
-        assert_eq!(Features::read("V v"), Features::default());
+        assert!(!strict.starttls && strict.login_needed && !strict.auth);
+        assert_eq!(strict.certificate, Some(AskForCertificate::Never));
+        let never = Some(AskForCertificate::Never);
+        assert_eq!(Features::read("Vx"), Features { certificate: never, ..Features::default() });
+        let always = Some(AskForCertificate::Always);
+        assert_eq!(Features::read("V v"), Features { certificate: always, ..Features::default() });
     }
 }

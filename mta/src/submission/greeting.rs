@@ -168,10 +168,13 @@ impl<S: Carrier> Dialogue<S> {
     /// Goes over to TLS, and asks whether the client may go on with what came of it.
     async fn handshake(&mut self) -> Result<(), End> {
         let (_, server) = self.desk.listener(self.arrival.listener).ok_or(End::Gone)?;
-        let asks = self.features.unwrap_or_default().certificate
-            && self.desk.config.tls.ask == AskForCertificate::Always;
+        let of_map = self.features.unwrap_or_default().certificate;
+        let ask = match of_map.unwrap_or(self.desk.config.tls.ask) {
+            AskForCertificate::Always => Ask::Yes,
+            AskForCertificate::Never => Ask::No,
+        };
         let stream = self.wire.take().ok_or(End::Gone)?;
-        let accept = server.accept(stream, if asks { Ask::Yes } else { Ask::No });
+        let accept = server.accept(stream, ask);
         let deadline = Instant::now() + self.desk.config.limits.login;
         let (stream, tls) = match timeout_at(deadline.min(self.command_deadline()), accept).await {
             Ok(Ok(accepted)) => accepted,
