@@ -26,6 +26,7 @@ mod peers_out;
 mod peers_relay;
 mod peers_smarthost;
 mod peers_words;
+mod presented;
 mod proxied;
 mod reload;
 mod replay;
