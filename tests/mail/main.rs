@@ -22,6 +22,7 @@ mod next_hop;
 mod original;
 mod peers_in;
 mod peers_lmtp;
+mod peers_many;
 mod peers_out;
 mod peers_relay;
 mod peers_smarthost;

@@ -136,7 +136,7 @@ fn begin_exim(world: &Namespace) -> Result<()> {
     let settings = format!(
         "primary_hostname = mail.example.test\nlocal_interfaces = 127.0.0.2\ndaemon_smtp_ports = {GOOD} : {FOREIGN} : {BROKEN}\n\
          log_file_path = /var/log/exim4/%slog\npid_file_path = /run/exim.pid\nkeep_environment =\nhost_lookup =\n\
-         rfc1413_hosts =\ndsn_advertise_hosts = *\nsmtputf8_advertise_hosts = *\ntls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\n\
+         rfc1413_hosts =\ndsn_advertise_hosts = *\nsmtp_accept_queue_per_connection = 0\nsmtputf8_advertise_hosts = *\ntls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\n\
          tls_require_ciphers = ${{if eq{{$received_port}}{{{BROKEN}}}{{NORMAL:-VERS-ALL:+VERS-TLS1.0}}{{NORMAL}}}}\n\
          acl_smtp_rcpt = all\nbegin acl\nall:\n  accept\nbegin routers\nall:\n  driver = accept\n  transport = store\n\
          begin transports\nstore:\n  driver = appendfile\n  directory = /var/mail/store\n  maildir_format\n\
