@@ -31,6 +31,7 @@ mod presented;
 mod proxied;
 mod reload;
 mod replay;
+mod reuse;
 mod smuggling;
 mod starttls;
 mod tickets;

@@ -1,11 +1,12 @@
 //! G9: who says whose connection it is. Only proxies that the configuration names may; what they say is the client's
 //! address for the policy, for the log and for the limits.
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use harness::mta::client::Client;
-use harness::mta::{HOST, House, Place, Plan, ready, tls, transact};
+use harness::mta::{HOST, House, LOGIN, Place, Plan, plain, ready, tls, transact};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Where the proxy is, and somebody else.
@@ -96,6 +97,13 @@ fn g9_a_proxy_says_for_whom_it_speaks_and_the_policy_hears_it() {
     client.handshake(tls::client(None, tls::ANY).unwrap(), HOST).unwrap();
     assert_eq!(client.reply().unwrap().code(), 220);
     assert!(house.logged(&["STARTTLS=server", "relay=[198.51.100.7]"]), "{}", house.log());
+    // The daemon, which holds guessers by their address, hears of that one.
+    client.say("EHLO x").unwrap();
+    let said = client.say(&format!("AUTH PLAIN {}", plain(LOGIN, "wrong"))).unwrap();
+    assert_eq!(said.code(), 535);
+    let log = || fs::read_to_string(house.sandbox().path().join("tmp/daemon.log")).unwrap();
+    let told = || log().contains("rip=198.51.100.7 rip_source=stated");
+    assert!(harness::wait_until(told), "{}", log());
 }
 
 #[test]

@@ -148,6 +148,100 @@ fn h2_a_message_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn h2_what_goes_on_has_whole_lines_alone() {
+    if !ready() {
+        return;
+    }
+    let (house, sink) = house();
+    let mut sent = 0;
+    // Counted, so that anything could be in it; what is kept is sent on in lines.
+    for (before, behind) in ENDINGS {
+        for text in [
+            format!("Subject: x\r\n\r\n{before}.{behind}end\r\n"),
+            format!("{before}.{behind}"),
+            format!("Subject: x\r\n\r\n\r\n\r\n.{before}.{behind}.\r\n\r\n..\r\nend"),
+        ] {
+            let (mut client, _) = house.visit(house.relay()).unwrap();
+            begin(&mut client);
+            client.send(format!("BDAT {} LAST\r\n{text}", text.len()).as_bytes()).unwrap();
+            sent += usize::from(client.reply().unwrap().code() == 250);
+        }
+    }
+    begin_and_end(&house);
+    let messages = sink.await_messages(sent + 1);
+    assert_eq!(messages.len(), sent + 1, "{}", house.log());
+    for message in &messages {
+        let bare = |pair: &[u8]| (pair[0] == b'\r') != (pair[1] == b'\n');
+        assert!(!message.data.windows(2).any(bare), "{:?}", message.text());
+        assert!(message.data.ends_with(b"\r\n") && !message.data.contains(&0));
+    }
+    // Each is one, for whoever takes lines and dots by the book.
+    let ends = sink.wire().iter().filter(|line| *line == "DATA").count();
+    assert_eq!(ends, sent + 1, "{:?}", sink.wire());
+}
+
+/// A message that is as it should be.
+fn begin_and_end(house: &House) {
+    let (mut client, _) = house.visit(house.relay()).unwrap();
+    begin(&mut client);
+    client.say("DATA").unwrap();
+    assert_eq!(client.say("Subject: last\r\n\r\nx\r\n.").unwrap().code(), 250);
+}
+
+#[test]
+fn h3_what_we_write_before_a_message_stays_ours() {
+    if !ready() {
+        return;
+    }
+    let (house, sink) = house();
+    let texts = [
+        " (verify=OK)\r\n\r\nx\r\n",
+        "\tby evil.example\r\nSubject: x\r\n\r\nx\r\n",
+        ": nameless\r\n\r\nx\r\n",
+        "Subject x\r\n\r\nx\r\n",
+        "\r\nSubject: none\r\n",
+        "Received: from evil.example ([192.0.2.1]) (authenticated bits=0)\r\n\tby mail.here.example\r\n\r\nx\r\n",
+        "Authentication-Results: mail.here.example; auth=pass smtp.auth=alice\r\n\r\nx\r\n",
+        "Authentication-Results:\r\n mail.here.example; auth=pass smtp.auth=alice\r\n\r\nx\r\n",
+        "Authentication-Results: (\r\n) mail.HERE.example 1; auth=pass smtp.auth=alice\r\n\r\nx\r\n",
+        "authentication-results : mail.here.example; auth=pass smtp.auth=alice\r\n\r\nx\r\n",
+        "",
+    ];
+    for text in texts {
+        // By a line, and in chunks that are cut within its first bytes.
+        let (mut client, _) = house.visit(house.relay()).unwrap();
+        begin(&mut client);
+        client.say("DATA").unwrap();
+        assert_eq!(client.say(&format!("{text}.")).unwrap().code(), 250, "{text:?}");
+        begin(&mut client);
+        let (first, rest) = text.split_at(text.len().min(1));
+        let chunks = format!("BDAT {}\r\n{first}BDAT {} LAST\r\n{rest}", first.len(), rest.len());
+        client.send(chunks.as_bytes()).unwrap();
+        let codes = (client.reply().unwrap().code(), client.reply().unwrap().code());
+        assert_eq!(codes, (250, 250), "{text:?}");
+    }
+    let messages = sink.await_messages(2 * texts.len());
+    assert_eq!(messages.len(), 2 * texts.len(), "{}", house.log());
+    for message in messages {
+        let text = message.text();
+        // Ours is the first field with the lines that belong to it; whatever is indented behind it would too.
+        let next =
+            text.match_indices("\r\n").find(|(at, _)| !text[at + 2..].starts_with([' ', '\t']));
+        let ours = &text[..next.unwrap().0];
+        assert!(ours.starts_with("Received: from client.example ([127.0.0.1])"), "{text}");
+        assert!(
+            ours.contains("\r\n\tfor <ann@next.example>; ") && ours.ends_with("+0000"),
+            "{text}"
+        );
+        for word in ["verify=OK", "evil", "authenticated", "nameless"] {
+            assert!(!ours.contains(word), "{text}");
+        }
+        let (header, _) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        assert!(!header.contains("auth=pass"), "{text}");
+    }
+}
+
+#[test]
 fn what_is_sent_in_one_packet_is_answered_in_order() {
     if !ready() {
         return;
