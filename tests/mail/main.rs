@@ -36,6 +36,7 @@ mod smuggling;
 mod starttls;
 mod tickets;
 mod tunnel;
+mod two_houses;
 mod vectors;
 mod verdicts;
 mod whole;
