@@ -62,7 +62,7 @@ mod tests {
 
     impl Text for Broken {
         fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-            Ok(Box::new(Broken(self.0)))
+            Ok(Box::new(Self(self.0)))
         }
     }
 
