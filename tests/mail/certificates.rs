@@ -10,6 +10,7 @@ use harness::mta::tls::Identity;
 use harness::mta::{House, Place, Plan, ready, transact};
 use rcgen::{CrlDistributionPoint, CustomExtension, SerialNumber};
 
+use crate::logins::AT_ONCE;
 use crate::mint::{Mint, REVOKED, client, expired, list};
 
 /// What a client is told that relays with it, and the verdict in the log.
@@ -64,6 +65,7 @@ fn g6_a_certificate_that_is_not_right_relays_nowhere_and_is_nobodys() {
     let next = Sink::listen(place.address(), 0, Manner::smtp()).unwrap();
     let plan = Plan::new()
         .authority(&mint.path("attestor.pem"))
+        .logins(AT_ONCE)
         .map("CertIssuer:/CN=attestor\tRELAY\nCertIssuer:/CN=below\tRELAY\nCertIssuer:/CN=stranger\tRELAY")
         .everything_to((place.address(), next.port()).into());
     let house = plan.start_at(place).unwrap();

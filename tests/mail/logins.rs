@@ -8,6 +8,9 @@ use harness::mta::client::{Client, Reply};
 use harness::mta::{House, LOGIN, PASSWORD, Plan, plain, ready};
 use harness::{Account, accounts};
 
+/// Refusals that nobody waits for.
+pub(crate) const AT_ONCE: &str = "failure_delay = \"0ms\"";
+
 fn inside(house: &House) -> Client {
     house.visit_tls(house.submission(), None).unwrap().0
 }
@@ -17,7 +20,7 @@ fn g4_what_is_not_base64_is_no_answer() {
     if !ready() {
         return;
     }
-    let house = Plan::new().start().unwrap();
+    let house = Plan::new().logins(AT_ONCE).start().unwrap();
     let right = plain(LOGIN, PASSWORD);
     let bare = right.trim_end_matches('=');
     assert!(bare.len() < right.len(), "the right one has padding to lose: {right}");
@@ -68,7 +71,7 @@ fn g4_a_line_is_as_long_as_the_standard_says() {
     if !ready() {
         return;
     }
-    let house = Plan::new().start().unwrap();
+    let house = Plan::new().logins(AT_ONCE).start().unwrap();
     // 12 288 octets are a line of AUTH, whoever is meant by it; one more is none.
     let mut client = inside(&house);
     assert_eq!(client.say("AUTH PLAIN").unwrap().code(), 334);
@@ -83,7 +86,8 @@ fn g5_an_exchange_knows_nothing_of_the_one_before() {
     if !ready() {
         return;
     }
-    let house = Plan::new().account("bob", "Other-Sentinel-5519-sea").start().unwrap();
+    let house =
+        Plan::new().account("bob", "Other-Sentinel-5519-sea").logins(AT_ONCE).start().unwrap();
     let name = BASE64_STANDARD.encode(LOGIN);
     let password = BASE64_STANDARD.encode(PASSWORD);
     // A name that was given to one exchange is of no use to the next.
@@ -114,7 +118,7 @@ fn g5_nobody_tries_a_hundred_times_on_a_connection() {
     if !ready() {
         return;
     }
-    let house = Plan::new().start().unwrap();
+    let house = Plan::new().logins(AT_ONCE).start().unwrap();
     let wrong = format!("AUTH PLAIN {}\r\n", plain(LOGIN, "wrong"));
     for (line, most) in [(wrong.as_str(), 3), ("AUTH PLAIN !\r\n", 20), ("AUTH NTLM\r\n", 20)] {
         let mut client = inside(&house);
@@ -137,7 +141,7 @@ fn g5_what_is_not_offered_is_not_done() {
     if !ready() {
         return;
     }
-    let house = Plan::new().client("alice").start().unwrap();
+    let house = Plan::new().client("alice").logins(AT_ONCE).start().unwrap();
     let (mut client, offered) = house.visit_tls(house.submission(), None).unwrap();
     let line = offered.lines.iter().find(|line| line.contains("AUTH ")).unwrap();
     for absent in ["NTLM", "GSSAPI", "GSS-SPNEGO", "CRAM-MD5", "EXTERNAL", "ANONYMOUS"] {
@@ -186,7 +190,7 @@ fn g10_nobody_learns_who_has_an_account() {
         return;
     }
     // Without the wait that hides what there is to be seen.
-    let house = Plan::new().logins("failure_delay = \"0ms\"").start().unwrap();
+    let house = Plan::new().logins(AT_ONCE).start().unwrap();
     // A hash that takes long enough for its absence to be seen over all noise.
     let hash = accounts::crypt(PASSWORD, "$6$rounds=50000$sandboxsalt$").unwrap();
     house.sandbox().set_accounts(&[Account::with(LOGIN, &hash)]).unwrap();
