@@ -7,6 +7,8 @@
 //!
 //! `bench mail [SECONDS]` does only what is beside Debian's Postfix.
 //!
+//! `bench mail-row held|relayed SESSIONS BYTES SECONDS TIMES` does one row of that so many times.
+//!
 //! `bench load SOCKET USER PASSWORD CLIENTS SECONDS` puts a load of one right login on any mux socket, for a profiler.
 
 // What is outside the product may end loudly.
@@ -20,6 +22,7 @@ mod flood;
 mod load;
 mod mail;
 mod memory;
+mod processor;
 mod rows;
 mod scram;
 
@@ -33,6 +36,13 @@ fn main() {
         let clients = clients.parse().expect("CLIENTS is a number");
         let measured = Duration::from_secs_f64(seconds.parse().expect("SECONDS is a number"));
         return rows::one(socket.as_ref(), user, password, clients, measured);
+    }
+    if let [word, mail, sessions, size, seconds, times] = arguments.as_slice()
+        && word == "mail-row"
+    {
+        let number = |text: &str| text.parse::<usize>().expect("a number");
+        let measured = Duration::from_secs(number(seconds) as u64);
+        return mail::one_row(mail, (number(sessions), number(size)), measured, number(times));
     }
     let only_mail = arguments.first().is_some_and(|word| word == "mail");
     let only_auth = arguments.first().is_some_and(|word| word == "auth");

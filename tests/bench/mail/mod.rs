@@ -2,15 +2,17 @@
 //!
 //! Both have TLS 1.3 from the first byte with one P-256 key, log their clients in by the same daemon, keep each message on
 //! the same disk with an fsync before its 250, and hand it to the same sink. The load is a process of this machine and
-//! takes its share of the two processors from either.
+//! takes its share of the two processors from either: what a server itself used of them, the daemon included, stands
+//! beside its rate.
 
 mod client;
+mod disk;
 mod ours;
 mod postfix;
 mod rows;
 mod sink;
 
-pub(crate) use rows::beside_postfix;
+pub(crate) use rows::{beside_postfix, one_row};
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +22,8 @@ use std::process::Command;
 
 use harness::{Account, Daemon, Identity, Ran, Sandbox};
 use rustls::pki_types::CertificateDer;
+
+use self::disk::Disk;
 
 /// The name of both servers.
 const HOST: &str = "mail.example.test";
@@ -61,19 +65,22 @@ impl Keys {
     }
 }
 
-/// A sandbox with the daemon in it, one account, and a spool on the disk of temporary files.
-fn house() -> (Sandbox, Daemon) {
-    let sandbox = Sandbox::with(&["postfix", "postdrop"].map(|name| Account::with(name, "*")));
-    let sandbox = sandbox.expect("a sandbox");
-    let spool = sandbox.path().join("spool");
-    fs::create_dir(&spool).expect("a directory for spools");
-    let place = format!(
-        "mount --bind {} /var/spool
-         install -d -m 711 /var/lib/saslauthd
-         install -d -m 700 -o saslauthd-checker -g saslauthd-checker /var/lib/saslauthd/accounts",
-        spool.display()
-    );
-    let made = sandbox.run("sh", ["-ec", &place]).expect("sh runs");
+/// Where a server runs. What is above ends before what is below.
+struct House {
+    _daemon: Daemon,
+    sandbox: Sandbox,
+    _disk: Disk,
+}
+
+/// A disk for the spool, a sandbox with the daemon in it, and one account.
+fn house() -> House {
+    let disk = Disk::make();
+    let users = ["postfix", "postdrop"].map(|name| Account::with(name, "*"));
+    let plan = Sandbox::plan().accounts(&users).bind(&disk.path(), Path::new("/var/spool"));
+    let sandbox = plan.start().expect("a sandbox");
+    let place = "install -d -m 711 /var/lib/saslauthd
+         install -d -m 700 -o saslauthd-checker -g saslauthd-checker /var/lib/saslauthd/accounts";
+    let made = sandbox.run("sh", ["-ec", place]).expect("sh runs");
     assert_eq!(made.code, Some(0), "directories: {}", made.err());
     let mut command = sandbox.command(harness::subject::built("mailauth"));
     command.args(["user", "add", "--password-stdin", USER]);
@@ -83,7 +90,7 @@ fn house() -> (Sandbox, Daemon) {
     let config = "run_dir_mode = \"0755\"\nchain = [\"sqlite\"]\n[access]\nmap = \"/etc/access\"\ntrusted_mechanisms = [\"PLAIN\"]\n\
                   [[socket]]\nprotocol = \"auth\"\nmode = \"0666\"\n[[socket]]\nprotocol = \"policy\"\nmode = \"0666\"\n";
     let daemon = Daemon::ours(&sandbox, config, "/run/saslauthd/auth", Identity::Root);
-    (sandbox, daemon.expect("the daemon starts"))
+    House { _daemon: daemon.expect("the daemon starts"), sandbox, _disk: disk }
 }
 
 /// An address of the loopback that nobody listens at for the moment.

@@ -22,15 +22,19 @@ pub(super) fn start(sandbox: &Sandbox, keys: &Keys, sink: SocketAddr, keeping: K
     let etc = sandbox.path().join("etc");
     keys.write(&etc);
     fs::write(etc.join("mta.toml"), settings(address, sink)).expect("settings written");
-    let log = fs::File::create(sandbox.path().join("spool/mta.log")).expect("a log");
+    let log_file = sandbox.path().join("tmp/mta.log");
+    let log = fs::File::create(&log_file).expect("a log");
     let mut command = sandbox.command(harness::subject::built("mta"));
     command.args(["--foreground", "--config", "/etc/mta.toml"]);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
     let parent = command.spawn().expect("mta starts");
     let mta = Mta { parent, address };
     let listens = wait_until(|| std::net::TcpStream::connect(address).is_ok());
-    let log = fs::read_to_string(sandbox.path().join("spool/mta.log")).unwrap_or_default();
-    assert!(listens, "the mta listens; its log: {log}");
+    let log = || fs::read_to_string(&log_file).unwrap_or_default();
+    assert!(listens, "the mta listens; its log: {}", log());
+    // The parent listens before it has children.
+    let serves = wait_until(|| log().contains("serving; process id"));
+    assert!(serves, "the mta serves; its log: {}", log());
     if keeping == Keeping::Held {
         // Mail stays in incoming/ while the sender stands still.
         for pid in sandbox.processes("mta-sender") {

@@ -70,7 +70,7 @@ pub(super) fn start(
     let master = command.spawn().expect("master starts");
     let postfix = Postfix { master, address };
     let listens = wait_until(|| std::net::TcpStream::connect(address).is_ok());
-    let log = fs::read_to_string(sandbox.path().join("spool/postfix.log")).unwrap_or_default();
+    let log = fs::read_to_string(sandbox.path().join("tmp/postfix.log")).unwrap_or_default();
     assert!(listens, "Postfix listens; its log: {log}");
     postfix
 }
@@ -95,8 +95,8 @@ mydestination =
 alias_maps =
 inet_protocols = ipv4
 inet_interfaces = all
-maillog_file = /var/spool/postfix.log
-maillog_file_prefixes = /var
+maillog_file = /tmp/postfix.log
+maillog_file_prefixes = /tmp
 default_process_limit = {processes}
 smtpd_client_connection_count_limit = 0
 smtpd_tls_wrappermode = yes
