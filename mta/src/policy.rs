@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use protocol::policy::{Action, Response};
 use smtp::reply::{Class, Code, Reply};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 pub use question::{About, Question, Resolved};
 
@@ -30,7 +30,7 @@ pub struct Policy(Arc<Inner>);
 struct Inner {
     orders: mpsc::UnboundedSender<Order>,
     deadline: Duration,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// A decision.
@@ -59,15 +59,24 @@ impl Policy {
     pub fn new(connector: Connector, deadline: Duration) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
         tokio::spawn(hold(connector, Talk::new(deadline), taken, deadline));
-        Self(Arc::new(Inner { orders, deadline, places: Semaphore::new(MOST_WAITING) }))
+        let places = Arc::new(Semaphore::new(MOST_WAITING));
+        Self(Arc::new(Inner { orders, deadline, places }))
     }
 
     /// Asks for a decision.
     pub async fn ask(&self, question: &Question) -> Answer {
-        match self.respond(question).await {
-            Some(response) => Answer::read(response.action),
-            None => Answer::Unavailable,
-        }
+        self.begin(question).answer().await
+    }
+
+    /// Asks for a decision, and waits for none.
+    pub fn begin(&self, question: &Question) -> Asked {
+        Asked(self.put(question))
+    }
+
+    /// The same for what nobody has to know yet: only while there are places enough for those who do.
+    pub fn begin_early(&self, question: &Question) -> Option<Asked> {
+        let many = self.0.places.available_permits() > MOST_WAITING / 2;
+        many.then(|| self.put(question)).flatten().map(|waiting| Asked(Some(waiting)))
     }
 
     /// Asks for features or options (`srv_features`, `tls_clt_features`, …).
@@ -80,11 +89,39 @@ impl Policy {
     }
 
     async fn respond(&self, question: &Question) -> Option<Response> {
+        self.put(question)?.response().await
+    }
+
+    fn put(&self, question: &Question) -> Option<Waiting> {
         let request = question.request()?.clone();
-        let _place = self.0.places.try_acquire().ok()?;
+        let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
         let (reply, said) = oneshot::channel();
+        let until = Instant::now() + self.0.deadline;
         self.0.orders.send(Order { request, reply }).ok()?;
-        timeout(self.0.deadline, said).await.ok()?.ok()
+        Some(Waiting { said, until, _place: place })
+    }
+}
+
+/// A question that was asked; `None`: it could not be. Whoever drops it doesn't want to know any more.
+pub struct Asked(Option<Waiting>);
+
+impl Asked {
+    /// The answer, once it is there.
+    pub async fn answer(self) -> Answer {
+        let Some(waiting) = self.0 else { return Answer::Unavailable };
+        waiting.response().await.map_or(Answer::Unavailable, |it| Answer::read(it.action))
+    }
+}
+
+struct Waiting {
+    said: oneshot::Receiver<Response>,
+    until: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    async fn response(self) -> Option<Response> {
+        timeout_at(self.until, self.said).await.ok()?.ok()
     }
 }
 

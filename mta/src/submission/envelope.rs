@@ -12,6 +12,7 @@ use smtp::session::{Outcome, Step};
 
 use super::dialogue::Dialogue;
 use super::features::Features;
+use super::foresight::Foresight;
 use super::log;
 use super::wire::{Carrier, End};
 use crate::control::Level;
@@ -29,6 +30,8 @@ pub(super) struct Transaction {
     pub(super) fate: Fate,
     /// What the access map is told of it.
     pub(super) facts: Question,
+    /// Recipients who were asked about before their turn.
+    pub(super) foresight: Foresight,
 }
 
 /// What becomes of a message by the access map's word.
@@ -78,13 +81,17 @@ impl<S: Carrier> Dialogue<S> {
         parameters: MailParameters,
     ) -> Result<(), End> {
         let reply = match self.judge_sender(&sender, &parameters).await {
-            Ok(fate) => {
+            Ok((fate, facts, foresight)) => {
                 let text = format!("{sender}... Sender ok");
-                let facts = self.facts.as_ref().clone().from(&sender);
                 let parameters = self.with_trusted_author(&sender, parameters);
-                let recipients = Vec::new();
-                let transaction = Transaction { sender, parameters, recipients, fate, facts };
-                self.transaction = Some(Box::new(transaction));
+                self.transaction = Some(Box::new(Transaction {
+                    sender,
+                    parameters,
+                    recipients: Vec::new(),
+                    fate,
+                    facts,
+                    foresight,
+                }));
                 Reply::new(Code::DONE, 1, 0, text)
             }
             Err(reply) => reply,
@@ -97,7 +104,7 @@ impl<S: Carrier> Dialogue<S> {
         &mut self,
         sender: &Sender,
         parameters: &MailParameters,
-    ) -> Result<Fate, Reply> {
+    ) -> Result<(Fate, Question, Foresight), Reply> {
         let features = self.known_features().await.ok_or_else(unanswered)?;
         if features.login_needed && self.login.is_none() && self.is_unanswered() {
             return Err(unanswered());
@@ -108,10 +115,13 @@ impl<S: Carrier> Dialogue<S> {
         let connection = self.known_connection().await?;
         self.judge_size(parameters.size.unwrap_or(0))?;
         self.judge_owner(sender)?;
-        let question = self.facts.as_ref().clone().from(sender).about(About::Mail);
-        match self.desk.policy.ask(&question).await {
+        let facts = self.facts.as_ref().clone().from(sender);
+        let asked = self.desk.policy.begin(&facts.clone().about(About::Mail));
+        let (policy, rest) = (&self.desk.policy, self.wire.lines.rest());
+        let foresight = Foresight::look(policy, &facts, parameters.smtputf8, rest);
+        match asked.answer().await {
             taken @ (Answer::Permitted | Answer::Undecided | Answer::Discard | Answer::Hold(_)) => {
-                Ok(connection.and(Fate::of(&taken)))
+                Ok((connection.and(Fate::of(&taken)), facts, foresight))
             }
             Answer::Refused(reply) => {
                 let argument = sender.to_string();
@@ -216,12 +226,21 @@ impl<S: Carrier> Dialogue<S> {
         self.answer(&reply)
     }
 
-    async fn judge_recipient(&self, recipient: &Recipient) -> Result<Fate, Reply> {
-        let Some(transaction) = &self.transaction else { return Err(unanswered()) };
+    async fn judge_recipient(&mut self, recipient: &Recipient) -> Result<Fate, Reply> {
+        let Some(transaction) = &mut self.transaction else { return Err(unanswered()) };
         let said: Smtputf8 = transaction.parameters.smtputf8;
         recipient_fits(recipient, said).map_err(smtp::command::Fault::reply)?;
         let question = transaction.facts.clone().to(recipient).about(About::Recipient);
-        match self.desk.policy.ask(&question).await {
+        let asked = match transaction.foresight.take(&question) {
+            Some(asked) => asked,
+            None => {
+                let asked = self.desk.policy.begin(&question);
+                let (policy, rest) = (&self.desk.policy, self.wire.lines.rest());
+                transaction.foresight = Foresight::look(policy, &transaction.facts, said, rest);
+                asked
+            }
+        };
+        match asked.answer().await {
             // The daemon holds back and discards only what it would take from this client.
             taken @ (Answer::Permitted | Answer::Discard | Answer::Hold(_)) => Ok(Fate::of(&taken)),
             Answer::Refused(reply) => {

@@ -15,6 +15,7 @@ mod dialogue;
 mod doors;
 mod envelope;
 mod features;
+mod foresight;
 mod greeting;
 mod head;
 mod log;
