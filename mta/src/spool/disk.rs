@@ -32,7 +32,9 @@ pub(super) struct Directory {
     fd: OwnedFd,
     path: PathBuf,
     rounds: Mutex<Rounds>,
-    ended: Condvar,
+    /// Who waits for a round with an even number, and for one with an odd number: whoever waits for the next one isn't
+    /// woken by the end of this one, but for the one who begins it.
+    ended: [Condvar; 2],
     #[cfg(test)]
     tape: Option<std::sync::Arc<Tape>>,
 }
@@ -76,7 +78,7 @@ impl Directory {
             fd: nix::fcntl::open(path, flags, Mode::empty())?,
             path: path.to_owned(),
             rounds: Mutex::default(),
-            ended: Condvar::new(),
+            ended: Default::default(),
             #[cfg(test)]
             tape: Tape::current(),
         })
@@ -210,7 +212,7 @@ impl Directory {
             if rounds.begun == rounds.ended {
                 rounds = self.round(rounds);
             } else {
-                rounds = self.ended.wait(rounds).unwrap_or_else(PoisonError::into_inner);
+                rounds = self.bell(mine).wait(rounds).unwrap_or_else(PoisonError::into_inner);
             }
         }
         let failed = rounds.failed.iter().find(|(round, _)| *round == mine).map(|(_, why)| *why);
@@ -232,8 +234,15 @@ impl Directory {
                 rounds.forgotten = rounds.failed.pop_front().map_or(0, |(round, _)| round);
             }
         }
-        self.ended.notify_all();
+        self.bell(this).notify_all();
+        self.bell(this + 1).notify_one();
         rounds
+    }
+
+    /// What those wait at who wait for this round.
+    fn bell(&self, round: u64) -> &Condvar {
+        let [even, odd] = &self.ended;
+        if round.is_multiple_of(2) { even } else { odd }
     }
 
     fn fsync(&self) -> Result<(), Errno> {

@@ -189,21 +189,48 @@ impl Queue {
     /// # Errors
     /// [`Trouble::Damaged`], [`Trouble::Gone`], and what the disk says.
     pub fn take(&self, id: Id) -> Result<(), Trouble> {
+        self.take_all(&[id]).pop().unwrap_or(Err(Trouble::Gone))
+    }
+
+    /// [`Self::take`] for each of these, with one fsync of each directory for all of them: what became of each, in their
+    /// order.
+    pub fn take_all(&self, ids: &[Id]) -> Vec<Result<(), Trouble>> {
+        let entered: Vec<_> = ids.iter().map(|id| self.enter(*id)).collect();
+        let names = ids.iter().zip(&entered).filter(|(_, entered)| **entered == Ok(Entered::Now));
+        let left = match names.clone().next() {
+            None => Ok(()),
+            Some(_) => self.leave(names.map(|(id, _)| id.as_str())),
+        };
+        let outcome = |entered| match (entered, &left) {
+            (Ok(Entered::Now), Err(trouble)) => Err(trouble.clone()),
+            (entered, _) => entered.map(drop),
+        };
+        entered.into_iter().map(outcome).collect()
+    }
+
+    /// Gives a message that has arrived a name in `queue/`.
+    fn enter(&self, id: Id) -> Result<Entered, Trouble> {
         let Directories { incoming, queue, .. } = &*self.0;
         let name = id.as_str();
         let file = match incoming.read(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return queue.file(name)?.map(|_| ()).ok_or(Trouble::Gone);
+                return queue.file(name)?.map(|_| Entered::Before).ok_or(Trouble::Gone);
             }
             Err(error) => return Err(error.into()),
         };
         record::Text::open(Arc::new(file), id)?.validate()?;
-        link(incoming, name, queue)?;
+        link(incoming, name, queue).map(|()| Entered::Now)
+    }
+
+    /// Takes names out of `incoming/`, once they are sure to be found in `queue/`.
+    fn leave<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Trouble> {
+        let Directories { incoming, queue, .. } = &*self.0;
         queue.sync()?;
-        incoming.clear(name)?;
-        incoming.sync()?;
-        Ok(())
+        for name in names {
+            incoming.clear(name)?;
+        }
+        Ok(incoming.sync()?)
     }
 
     /// Envelope and state of a taken message.
@@ -352,6 +379,15 @@ impl Text for Opened {
     fn open(&self) -> io::Result<Box<dyn io::Read + Send>> {
         Ok(Box::new(record::Text::open(Arc::clone(&self.file), self.id)?))
     }
+}
+
+/// When a message got its name in `queue/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entered {
+    /// Just now; it has the one in `incoming/` too.
+    Now,
+    /// Before, and the other one is gone.
+    Before,
 }
 
 fn state_name(id: Id) -> String {

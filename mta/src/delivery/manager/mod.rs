@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sys::clock::wall_seconds;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::route::hops;
 use super::schedule::{self, Drawn};
@@ -34,8 +34,8 @@ use store::{Store, locked};
 
 /// When something is tried again that the disk refused.
 const LOOK: Duration = Duration::from_secs(60);
-/// Messages that are taken at a time: their fsyncs are shared.
-const TAKES: usize = 32;
+/// Messages that are taken at a time: their fsyncs are shared. What arrives meanwhile is taken next.
+const TAKES: usize = 64;
 
 /// What the manager works by.
 #[derive(Clone)]
@@ -56,7 +56,6 @@ struct House {
     agenda: Mutex<Agenda>,
     settings: Mutex<Settings>,
     wake: Notify,
-    takes: Arc<Semaphore>,
     /// Messages on disk that haven't been read since the start.
     unread: AtomicU64,
     stopping: AtomicBool,
@@ -83,7 +82,6 @@ impl Manager {
             agenda: Mutex::default(),
             settings: Mutex::new(settings),
             wake: Notify::new(),
-            takes: Arc::new(Semaphore::new(TAKES)),
             unread: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             figures: Figures::default(),
@@ -213,13 +211,9 @@ impl Manager {
 
     /// Takes these, many at a time.
     async fn admit(&self, ids: Vec<Id>) {
-        for id in ids {
-            let Ok(permit) = Arc::clone(&self.0.takes).acquire_owned().await else { return };
-            let manager = self.clone();
-            tokio::spawn(async move {
-                manager.blocking(move |house| house.take(id)).await;
-                drop(permit);
-            });
+        for some in ids.chunks(TAKES) {
+            let some = some.to_vec();
+            self.blocking(move |house| house.take(some)).await;
         }
     }
 
@@ -250,21 +244,26 @@ impl House {
         self.agenda().len() as u64 + self.unread.load(Ordering::Relaxed)
     }
 
-    /// Takes a message that has arrived.
-    fn take(&self, id: Id) {
-        let guard = self.store.lock(id);
-        if self.agenda().entry(id).is_some() {
-            return;
-        }
-        match self.store.queue.take(id) {
-            Ok(()) => {
-                let Some(message) = self.read(id) else { return };
-                self.admit_read(id, &message);
-                drop(guard);
+    /// Takes messages that have arrived. One that is taken by somebody else at the same time is in order or gone.
+    fn take(&self, mut ids: Vec<Id>) {
+        ids.retain(|id| self.agenda().entry(*id).is_none());
+        let outcomes = self.store.queue.take_all(&ids);
+        for (id, outcome) in ids.into_iter().zip(outcomes) {
+            let _guard = self.store.lock(id);
+            // One that was there at the start may have been read meanwhile.
+            if self.agenda().entry(id).is_some() {
+                continue;
             }
-            // Told twice.
-            Err(Trouble::Gone) => {}
-            Err(trouble) => self.cannot(id, &trouble),
+            match outcome {
+                Ok(()) => {
+                    if let Some(message) = self.read(id) {
+                        self.admit_read(id, &message);
+                    }
+                }
+                // Told twice.
+                Err(Trouble::Gone) => {}
+                Err(trouble) => self.cannot(id, &trouble),
+            }
         }
     }
 
