@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod link;
 pub mod parent;
 pub mod policy;
+pub mod processors;
 pub mod spool;
 pub mod submission;
 pub mod tls;

@@ -38,6 +38,7 @@ fn run() -> sys::Result<()> {
     let material = Box::new(link::first(&channel).map_err(Error::system("hear the parent"))?);
     let incoming = Spool::open(&material)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(mta::processors::half())
         .enable_all()
         .build()
         .map_err(Error::system("build the event loop"))?;

@@ -64,7 +64,7 @@ fn run() -> Result<ExitCode> {
     let maildirs = maildirs(&config);
     let files = confine(&config, &maildirs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(mta::processors::half())
         // As many fsyncs at a time as make sense; a thousand messages that are put off at once need no thousand threads.
         .max_blocking_threads(64)
         .enable_all()

@@ -72,12 +72,14 @@ impl Plan {
         begin: Begin,
         configured: FallBack,
     ) -> Result<Self, Refusal> {
-        let attempt = match policy.ask(&server.clone().about(About::TryTls)).await {
+        let (whether, how) = (About::TryTls, About::TlsCltFeatures);
+        let (whether, how) = (server.clone().about(whether), server.clone().about(how));
+        let (answer, text) = tokio::join!(policy.ask(&whether), policy.value(&how));
+        let attempt = match answer {
             Answer::Permitted | Answer::Undecided => Attempt::Try,
             Answer::Refused(reply) if reply.code().class() == Class::Permanent => Attempt::Leave,
             _ => return Err(Refusal::All(unknown())),
         };
-        let text = policy.value(&server.clone().about(About::TlsCltFeatures)).await;
         let text = text.ok_or_else(|| Refusal::All(unknown()))?;
         let options = client.options(&text).ok();
         let asked = options.as_ref().and_then(|options| options.fall_back).unwrap_or(configured);
