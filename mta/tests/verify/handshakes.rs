@@ -3,19 +3,30 @@
 use mta::tls::client::{Client, Name, named};
 use mta::tls::server::{Ask, Server};
 use mta::tls::{Facts, Verify};
+use rustls::HandshakeKind::{self, Full, Resumed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::workshop::{Workshop, block_on, settings};
 
 /// A handshake of our client with our server, and a byte of each.
 async fn meet(client: &Client, server: &Server, options: &str) -> (Facts, Facts) {
+    let (served, visited, _) = meet_again(client, server, options).await;
+    (served, visited)
+}
+
+/// The same, and whether a session went on or began.
+async fn meet_again(
+    client: &Client,
+    server: &Server,
+    options: &str,
+) -> (Facts, Facts, Option<HandshakeKind>) {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let options = client.options(options).unwrap();
     let serve = async {
         let (mut stream, facts) = server.accept(far, Ask::Yes).await.unwrap();
         stream.write_all(b"2").await.unwrap();
         stream.read_u8().await.unwrap();
-        facts
+        (facts, stream.get_ref().1.handshake_kind())
     };
     let visit = async {
         let (mut stream, facts) =
@@ -24,8 +35,8 @@ async fn meet(client: &Client, server: &Server, options: &str) -> (Facts, Facts)
         stream.write_all(b"Q").await.unwrap();
         facts
     };
-    let (served, visited) = tokio::join!(serve, visit);
-    (served, visited)
+    let ((served, kind), visited) = tokio::join!(serve, visit);
+    (served, visited, kind)
 }
 
 #[test]
@@ -46,8 +57,9 @@ fn both_sides_see_the_same() {
         assert_eq!(served.chain.len(), 1);
 
         // A session that goes on is judged like a new one.
-        let (served, _) = meet(&client, &server, "").await;
+        let (served, _, kind) = meet_again(&client, &server, "").await;
         assert_eq!((served.verify, served.reason.as_str()), (Verify::Ok, "ok"));
+        assert_eq!(kind, Some(Resumed));
 
         let (served, visited) =
             meet(&client, &server, "Options=SSL_OP_NO_TLSv1_3;CipherList=CHACHA20").await;
@@ -69,10 +81,12 @@ fn a_ticket_of_another_listener_opens_nothing() {
     others.client_authorities = vec![shop.path("otherroot.pem")];
     let second = Server::new(&others, &shop.material(), "b").unwrap();
     block_on(async {
-        assert_eq!(meet(&client, &first, "").await.0.verify, Verify::Ok);
-        assert_eq!(meet(&client, &first, "").await.0.verify, Verify::Ok);
-        let (served, _) = meet(&client, &second, "").await;
-        assert_eq!(served.verify, Verify::Fail);
+        for expected in [Full, Resumed] {
+            let (served, _, kind) = meet_again(&client, &first, "").await;
+            assert_eq!((served.verify, kind), (Verify::Ok, Some(expected)));
+        }
+        let (served, _, kind) = meet_again(&client, &second, "").await;
+        assert_eq!((served.verify, kind), (Verify::Fail, Some(Full)));
         assert_eq!(served.reason, "unable to get local issuer certificate");
     });
 }
