@@ -12,6 +12,7 @@ mod dialogues;
 mod divergences;
 mod ends;
 mod faults;
+mod held;
 mod hops;
 mod keeping;
 mod kills;
