@@ -22,6 +22,7 @@ pub mod environment;
 mod error;
 pub mod harden;
 pub mod identity;
+pub mod log_line;
 pub mod log_socket;
 pub mod notify;
 pub mod peer;

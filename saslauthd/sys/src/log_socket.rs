@@ -8,6 +8,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+/// Where syslog listens.
+pub const SYSLOG: &str = "/dev/log";
+/// Where systemd's journal listens.
+pub const JOURNAL: &str = "/run/systemd/journal/socket";
+
 /// Connects without waiting ever after: a full log loses lines, it does not stop logins.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     let socket = UnixDatagram::unbound()?;

@@ -4,7 +4,7 @@
 
 use ipc::config::Level;
 
-use super::stamp;
+use sys::log_line;
 
 /// The most bytes that wait: two lines for each login that can be in flight.
 const MOST: usize = 8 * 1024 * 1024;
@@ -47,7 +47,7 @@ impl Lines {
     /// RFC 3164 as syslog(3) writes it to /dev/log: no host name. The time is UTC; log daemons put their own.
     pub(super) fn syslog(&mut self, pid: i32, level: Level, wall: u64, text: &str) -> bool {
         let priority = AUTH * 8 + severity(level);
-        let head = format!("<{priority}>{} saslauthd[{pid}]: ", stamp::rfc3164(wall));
+        let head = format!("<{priority}>{} saslauthd[{pid}]: ", log_line::timestamp(wall));
         self.push(&[head.as_bytes(), text.as_bytes()])
     }
 

@@ -8,7 +8,6 @@ mod cyrus;
 mod event;
 mod feeder;
 mod lines;
-mod stamp;
 
 use std::fmt::Write;
 use std::io;
