@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 use mta::parent::command_line::{self, Task};
 use mta::parent::failure::Failure;
-use mta::parent::start::Handed;
 use mta::parent::{demo, serve};
+use sys::notify::ServiceEnvironment;
+use sys::start::Handed;
 
 fn main() -> ExitCode {
     match run() {
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
 
 /// The recipe: throw away what was inherited, read the command line, do what it says.
 fn run() -> Result<u8, Failure> {
-    let handed = Handed::take()?;
+    let handed = Handed::take(ServiceEnvironment::take_tcp_sockets)?;
     match command_line::parse(std::env::args_os().skip(1))? {
         Task::Serve(options) => return serve::serve(&options, &handed),
         Task::Demo => demo::demo(&handed)?,

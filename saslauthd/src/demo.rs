@@ -18,10 +18,10 @@ use crate::config::Config;
 use crate::config::plan::{Foreground, Plan};
 use crate::failure::Failure;
 use crate::serve::{Start, host};
-use crate::start::Handed;
 use crate::supervision::identities::{self, Identities};
 use crate::supervision::limiter;
 use crate::supervision::process::{Programs, Role, find};
+use sys::start::Handed;
 
 const USER: &str = "demo";
 /// Mail for it stays at home: an mta that is tried out beside us delivers it.

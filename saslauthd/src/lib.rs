@@ -11,7 +11,6 @@ pub mod demo;
 pub mod failure;
 pub mod log;
 pub mod serve;
-pub mod start;
 pub mod supervision;
 pub mod users;
 pub mod version;

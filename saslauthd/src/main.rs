@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use saslauthd::command_line::{self, Task};
 use saslauthd::config::plan::Foreground;
 use saslauthd::failure::Failure;
-use saslauthd::start::Handed;
 use saslauthd::{demo, serve, users};
+use sys::notify::ServiceEnvironment;
+use sys::start::Handed;
 
 fn main() -> ExitCode {
     match run() {
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
 
 /// The recipe: throw away what was inherited, read the command line, do what it says.
 fn run() -> Result<u8, Failure> {
-    let handed = Handed::take()?;
+    let handed = Handed::take(ServiceEnvironment::take_sockets)?;
     match command_line::parse(std::env::args_os().skip(1))? {
         Task::Serve(options) => return serve::serve(options, &handed),
         Task::Demo(options) => demo::demo(&options, &handed)?,

@@ -16,13 +16,13 @@ use crate::config::file;
 use crate::config::plan::{Foreground, Host, Plan};
 use crate::failure::Failure;
 use crate::log::Log;
-use crate::start::Handed;
 use crate::supervision::errors::ChildErrors;
 use crate::supervision::house::{House, Parts};
 use crate::supervision::identities::{self, Identities};
 use crate::supervision::limiter::{self, Limiter};
 use crate::supervision::process::Programs;
 use crate::supervision::sockets::{self, Listening, Sockets};
+use sys::start::Handed;
 
 /// Serves, in the foreground or detached; returns the caller's exit code.
 pub fn serve(options: Options, handed: &Handed) -> Result<u8, Failure> {

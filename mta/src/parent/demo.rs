@@ -22,8 +22,8 @@ use super::listeners::Taken;
 use super::log::Foreground;
 use super::member::find;
 use super::serve::{self, Source};
-use super::start::Handed;
 use crate::config::{Config, Role};
+use sys::start::Handed;
 
 const USER: &str = "demo";
 const DOMAIN: &str = "demo.example";

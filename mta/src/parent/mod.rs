@@ -17,6 +17,5 @@ mod member;
 mod reload;
 pub mod serve;
 mod sole;
-pub mod start;
 mod stop;
 pub mod version;

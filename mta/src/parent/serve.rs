@@ -27,9 +27,9 @@ use super::listeners::{Listeners, Taken};
 use super::log::{Foreground, Log};
 use super::manifest::Manifest;
 use super::sole;
-use super::start::Handed;
 use crate::config::files::Child;
 use crate::config::{Config, DEFAULT, Operation, Role};
+use sys::start::Handed;
 
 /// The children of a parent that was killed hold its control socket for a moment.
 const ORPHANS: Duration = Duration::from_secs(1);

@@ -31,6 +31,7 @@ pub mod sandbox;
 pub mod sealed;
 pub mod shared;
 pub mod signals;
+pub mod start;
 
 pub use error::{Error, Result};
 
