@@ -12,5 +12,4 @@ pub mod failure;
 pub mod log;
 pub mod serve;
 pub mod supervision;
-pub mod users;
 pub mod version;

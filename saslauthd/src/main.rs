@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use saslauthd::command_line::{self, Task};
 use saslauthd::config::plan::Foreground;
 use saslauthd::failure::Failure;
-use saslauthd::{demo, serve, users};
+use saslauthd::{demo, serve};
+use sys::identity::create_missing;
 use sys::notify::ServiceEnvironment;
 use sys::start::Handed;
 
@@ -36,7 +37,8 @@ fn run() -> Result<u8, Failure> {
             print(&format!("{}: no errors\n", plan.source))?;
         }
         Task::CreateUsers(options) => {
-            print(&users::create(&serve::plan(&options, Foreground::Yes)?)?)?;
+            let plan = serve::plan(&options, Foreground::Yes)?;
+            print(&create_missing(&[&plan.listener_user, &plan.checker_user])?)?;
         }
         Task::Print(text) => print(&text)?,
         Task::Say(text) => std::io::stderr().write_all(text.as_bytes()).map_err(Failure::new)?,

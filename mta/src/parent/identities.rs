@@ -6,14 +6,12 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
-use std::process::Command;
 
 use sys::arguments;
 use sys::capabilities::Kept;
 use sys::dir::Directory;
 use sys::identity::{self, AccountFiles, Identity};
 
-use super::failure::Failure;
 use crate::config::Operation;
 use crate::config::files::Child;
 
@@ -151,39 +149,4 @@ fn prepare(path: &Path, (uid, gid): (u32, u32), mode: u32) -> sys::Result<()> {
 
 fn is_empty(directory: &Path) -> bool {
     std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// `--create-users`: makes what is missing by the host's own useradd and groupadd, and says what was done, a line each.
-///
-/// # Errors
-/// We aren't root, or they fail.
-pub fn create_users(operation: &Operation) -> Result<String, Failure> {
-    if !identity::is_root() {
-        return Err(Failure::new("--create-users needs root; try it with sudo"));
-    }
-    let accounts = AccountFiles::default();
-    let mut done = String::new();
-    for name in [&operation.receiver_user, &operation.sender_user] {
-        if accounts.group(name)?.is_none() {
-            run("/usr/sbin/groupadd", &["--system", name])?;
-            done += &format!("created group {name}\n");
-        }
-        match accounts.user(name)? {
-            Some(user) => done += &format!("user {name} is there, uid {}\n", user.uid),
-            None => {
-                let home = ["--home-dir", "/nonexistent", "--no-create-home"];
-                let shell = ["--shell", "/usr/sbin/nologin", "--gid", name, name];
-                run("/usr/sbin/useradd", &[&["--system"], &home[..], &shell[..]].concat())?;
-                done += &format!("created user {name}\n");
-            }
-        }
-    }
-    Ok(done)
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
-    let failed = |why: String| Failure::new(format!("{program} {}: {why}", arguments.join(" ")));
-    let status = Command::new(program).args(arguments).env_clear().status();
-    let status = status.map_err(|e| failed(e.to_string()))?;
-    if status.success() { Ok(()) } else { Err(failed(status.to_string())) }
 }

@@ -29,6 +29,7 @@ use super::manifest::Manifest;
 use super::sole;
 use crate::config::files::Child;
 use crate::config::{Config, DEFAULT, Operation, Role};
+use sys::identity::create_missing;
 use sys::start::Handed;
 
 /// The children of a parent that was killed hold its control socket for a moment.
@@ -133,7 +134,8 @@ pub fn check(options: &Options) -> Result<String, Failure> {
 pub fn create_users(options: &Options) -> Result<String, Failure> {
     let source =
         Source { path: options.config.clone(), foreground: Foreground::Yes, taken: Taken::Fails };
-    super::identities::create_users(&source.load()?.config.operation)
+    let operation = source.load()?.config.operation;
+    Ok(create_missing(&[&operation.receiver_user, &operation.sender_user])?)
 }
 
 /// Serves, in the foreground or detached; returns the caller's exit code.

@@ -49,6 +49,8 @@ pub enum Error {
     NotConfined(String),
     /// What was handed over at start (descriptor, environment, table) is not what was announced.
     HandedOver(String),
+    /// What an administrator asked for was not done; says why.
+    NotDone(String),
 }
 
 /// Shorthand of this crate.
@@ -92,6 +94,7 @@ impl std::fmt::Display for Error {
             }
             Self::NotConfined(why) => write!(out, "confinement failed: {why}"),
             Self::HandedOver(why) => write!(out, "handed over at start: {why}"),
+            Self::NotDone(why) => out.write_str(why),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! because NSS loads libraries of the host's choosing into a root process. It trusts `/etc/passwd` and
 //! `/etc/group`, and it must never return with any way back to root.
 
+mod create;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,7 @@ use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgi
 
 use crate::capabilities::{self, Kept};
 use crate::{Error, Result};
+pub use create::create_missing;
 
 /// What a process runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]

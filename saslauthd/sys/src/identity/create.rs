@@ -1,23 +1,24 @@
-//! `--create-users`: the system users and groups of the children.
+//! `--create-users`: the system users and groups of the children, where they are missing.
 //!
-//! Runs as root when the administrator asks. It uses the host's own useradd and groupadd, by their full paths and
-//! with an empty environment, and changes nothing that is there.
+//! Runs in a parent, as root, when the administrator asks. It uses the host's own useradd and groupadd, by their full
+//! paths and with an empty environment, and changes nothing that is there.
 
 use std::process::Command;
 
-use sys::identity::{AccountFiles, is_root};
+use super::{AccountFiles, is_root};
+use crate::{Error, Result};
 
-use crate::config::plan::Plan;
-use crate::failure::Failure;
-
-/// Makes what is missing and says what was done, a line each.
-pub fn create(plan: &Plan) -> Result<String, Failure> {
+/// Makes users of these names, each with a group of its own name, and says what was done, a line each.
+///
+/// # Errors
+/// We aren't root, or useradd or groupadd fail.
+pub fn create_missing(names: &[&str]) -> Result<String> {
     if !is_root() {
-        return Err(Failure::new("--create-users needs root; try it with sudo"));
+        return Err(Error::NotDone("--create-users needs root; try it with sudo".to_owned()));
     }
     let accounts = AccountFiles::default();
     let mut done = String::new();
-    for name in [&plan.listener_user, &plan.checker_user] {
+    for name in names {
         if accounts.group(name)?.is_none() {
             run("/usr/sbin/groupadd", &["--system", name])?;
             done += &format!("created group {name}\n");
@@ -35,9 +36,9 @@ pub fn create(plan: &Plan) -> Result<String, Failure> {
     Ok(done)
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
-    let failed = |why: String| Failure::new(format!("{program} {}: {why}", arguments.join(" ")));
+fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let failed = |why: String| Error::NotDone(format!("{program} {}: {why}", arguments.join(" ")));
     let status = Command::new(program).args(arguments).env_clear().status();
-    let status = status.map_err(|e| failed(e.to_string()))?;
+    let status = status.map_err(|error| failed(error.to_string()))?;
     if status.success() { Ok(()) } else { Err(failed(status.to_string())) }
 }
