@@ -4,13 +4,12 @@
 //! sent. The clear is used where nothing demands more, and after a failed handshake only where somebody asked for that.
 //! A server of the settings that is to have TLS has it, with a certificate of its name, or gets nothing.
 
-use rustls::pki_types::{CertificateDer, ServerName};
 use smtp::reply::Class;
 
 use super::transport::Reply;
 use crate::config::{Begin, FallBack};
 use crate::policy::{About, Answer, Policy, Question};
-use crate::tls::client::{Client, Options};
+use crate::tls::client::{Client, Name, Options, named};
 use crate::tls::{Facts, Verify};
 
 /// What is decided of a server before it is connected to; part of what a connection is known by.
@@ -100,7 +99,7 @@ impl Channel {
     /// Whether it is inside TLS with a certificate that verified and has this name: a password may be said.
     pub fn is_verified(&self, host: &str) -> bool {
         match self {
-            Self::Tls(facts) => facts.verify == Verify::Ok && is_named(facts, host),
+            Self::Tls(facts) => facts.verify == Verify::Ok && named(facts, host) == Name::Matches,
             Self::Clear(_) => false,
         }
     }
@@ -175,15 +174,4 @@ fn words(reply: &smtp::reply::Reply) -> Reply {
     let (subject, detail) = reply.status().map_or((7, 0), |status| (status.subject, status.detail));
     let text = reply.lines().collect::<Vec<_>>().join(" ");
     Reply::local(reply.code().number(), subject, detail, text)
-}
-
-/// Whether a certificate is for this name or address (RFC 9525): alternative names alone.
-fn is_named(facts: &Facts, host: &str) -> bool {
-    let Some(der) = &facts.certificate else { return false };
-    let der = CertificateDer::from(der.as_slice());
-    let (Ok(leaf), Ok(name)) = (webpki::EndEntityCert::try_from(&der), ServerName::try_from(host))
-    else {
-        return false;
-    };
-    leaf.verify_is_valid_for_subject_name(&name).is_ok()
 }

@@ -60,14 +60,14 @@ pub enum Name {
     Differs,
 }
 
-/// Whether the certificate of this connection is for a host: by its alternative names, or by its common name where it has
-/// none. Counts only together with [`super::Verify::Ok`].
+/// Whether the certificate of this connection is for a host: by its alternative names alone (RFC 9525). Counts only
+/// together with [`super::Verify::Ok`].
 pub fn named(facts: &Facts, host: &str) -> Name {
     let host = host.strip_suffix('.').unwrap_or(host);
     let leaf = facts.certificate.as_deref().and_then(|leaf| Certificate::read(leaf).ok());
     let matches = leaf.is_some_and(|leaf| match host.parse::<IpAddr>() {
         Ok(address) => name::has_address(&leaf, address),
-        Err(_) => name::matches_any(&name::of_certificate(&leaf), host),
+        Err(_) => name::matches_any(&name::stated(&leaf), host),
     });
     if matches { Name::Matches } else { Name::Differs }
 }

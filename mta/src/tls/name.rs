@@ -9,14 +9,14 @@ use super::certificate::{Certificate, elements, is_context, only};
 
 /// The DNS names of a certificate: those of its subjectAltName; its common name only when that has no DNS name.
 pub(super) fn of_certificate(certificate: &Certificate<'_>) -> Vec<String> {
-    let stated = dns_names(certificate);
     if certificate.extensions.names.is_empty() && !certificate.extensions.malformed {
         return common_name(certificate.subject).into_iter().collect();
     }
-    stated
+    stated(certificate)
 }
 
-fn dns_names(certificate: &Certificate<'_>) -> Vec<String> {
+/// The DNS names of its subjectAltName.
+pub(super) fn stated(certificate: &Certificate<'_>) -> Vec<String> {
     let names = certificate.extensions.names.iter().filter(|name| is_context(name, 2));
     names.filter_map(|name| host(name.data())).collect()
 }

@@ -4,6 +4,8 @@ use mta::tls::client::{Client, Name, named};
 use mta::tls::server::{Ask, Server};
 use mta::tls::{Facts, Verify};
 use rustls::HandshakeKind::{self, Full, Resumed};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::workshop::{Workshop, block_on, settings};
@@ -52,8 +54,18 @@ fn both_sides_see_the_same() {
         assert!(served.exporter.is_some() && served.exporter == visited.exporter);
         assert_eq!((served.verify, visited.verify), (Verify::Ok, Verify::Ok));
         assert_eq!(served.server_name.as_deref(), Some("mta.oracle.test"));
-        assert_eq!(named(&visited, "mta.oracle.test"), Name::Matches);
-        assert_eq!(named(&visited, "other.oracle.test"), Name::Differs);
+        // It has that name in its subject alone.
+        assert_eq!(named(&visited, "mta.oracle.test"), Name::Differs);
+        let der = CertificateDer::from_pem_file(shop.path("san.pem")).unwrap().to_vec();
+        let shown = Facts { certificate: Some(der), ..visited };
+        for (host, is) in [
+            ("mail.san.example", Name::Matches),
+            ("MAIL.san.example.", Name::Matches),
+            ("san.oracle.test", Name::Differs),
+            ("x.mail.san.example", Name::Differs),
+        ] {
+            assert_eq!(named(&shown, host), is, "{host}");
+        }
         assert_eq!(served.chain.len(), 1);
 
         // A session that goes on is judged like a new one.
