@@ -170,6 +170,9 @@ fn begin_sendmail(world: &Namespace) -> Result<()> {
     Ok(())
 }
 
+/// sendmail hears nobody while the machine is busy, unless it is told otherwise.
+const BUSY: &str = "define(`confREFUSE_LA', `1000')dnl\ndefine(`confQUEUE_LA', `1000')dnl\n";
+
 /// Makes sendmail's settings, with these lines of m4 beside its usual ones.
 pub(crate) fn sendmail_settings(world: &Namespace, lines: &str) -> Result<()> {
     world.write("/etc/mail/service.switch", "hosts files\n")?;
@@ -183,7 +186,7 @@ pub(crate) fn sendmail_settings(world: &Namespace, lines: &str) -> Result<()> {
              define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl\n\
              define(`confCACERT_PATH', `/etc/tls')dnl\ndefine(`confCACERT', `/etc/tls/ca.pem')dnl\n\
              FEATURE(`no_default_msa')dnl\nFEATURE(`nocanonify')dnl\n\
-             FEATURE(`accept_unresolvable_domains')dnl\n{lines}MAILER(`local')dnl\nMAILER(`smtp')dnl\n"
+             FEATURE(`accept_unresolvable_domains')dnl\n{BUSY}{lines}MAILER(`local')dnl\nMAILER(`smtp')dnl\n"
         ),
     )?;
     world.shell(

@@ -83,6 +83,8 @@ define(`ALIAS_FILE', `')dnl
 define(`confTO_IDENT', `0')dnl
 define(`confDEF_USER_ID', `mail:mail')dnl
 define(`confDONT_PROBE_INTERFACES', `True')dnl
+define(`confREFUSE_LA', `1000')dnl
+define(`confQUEUE_LA', `1000')dnl
 define(`confDONT_BLAME_SENDMAIL', `GroupReadableKeyFile,GroupReadableSASLDBFile')dnl
 define(`confDELIVERY_MODE', `queueonly')dnl
 define(`confLOG_LEVEL', `14')dnl

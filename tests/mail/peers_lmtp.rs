@@ -86,8 +86,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// `tcp` is said of the route over TCP, `sections` beside it.
-    fn set(packages: &[&str], programs: &[&str], tcp: &str, sections: &str) -> Result<Self> {
+    /// `tcp` is said of the route over TCP.
+    fn set(packages: &[&str], programs: &[&str], tcp: &str) -> Result<Self> {
         let world = Namespace::start(packages)?;
         world.check_libraries(programs)?;
         let place = Place::take()?;
@@ -102,7 +102,11 @@ impl Scene {
         );
         let plan = Plan::new().named(harness::mta::HOST, &[DOMAIN, OTHER]).local_mail(&routes);
         let secret = format!("umask 077; echo '{PASSWORD}' >/etc/mta/secret");
-        let plan = plan.daemon(&users).sections(sections).before("mkdir /run/lmtp").before(&secret);
+        let plan = plan
+            .daemon(&users)
+            .sections("[delivery]\nretry = [\"200ms\"]\n")
+            .before("mkdir /run/lmtp")
+            .before(&secret);
         let house = plan.start()?;
         let run = house.sandbox().path().join("run/saslauthd");
         world.shell(&format!("mount --bind {} /run/saslauthd", run.display()))?;
@@ -217,7 +221,7 @@ fn dovecot_takes_it_and_its_sender_reads_it_also_through_perdition() {
         ["perdition", "libvanessa-adt1", "libvanessa-logger0", "libvanessa-socket2", "libpopt0"];
     let packages: Vec<&str> = DOVECOTS.into_iter().chain(perdition).collect();
     let programs = ["/usr/sbin/dovecot", "/usr/lib/dovecot/lmtp", "/usr/sbin/perdition"];
-    let Some(scene) = there(Scene::set(&packages, &programs, "", "")) else { return };
+    let Some(scene) = there(Scene::set(&packages, &programs, "")) else { return };
     there(begin_dovecot(&scene));
     there(begin_perdition(&scene.world));
     let (here, nobody) = (format!("{LOGIN}@{DOMAIN}"), format!("nobody-here@{DOMAIN}"));
@@ -242,9 +246,8 @@ fn while_nobody_knows_the_users_dovecots_mail_waits() {
     if !ready() {
         return;
     }
-    let soon = "[delivery]\nretry = [\"200ms\"]\n";
     let programs = ["/usr/sbin/dovecot", "/usr/lib/dovecot/lmtp"];
-    let Some(mut scene) = there(Scene::set(&DOVECOTS, &programs, "", soon)) else { return };
+    let Some(mut scene) = there(Scene::set(&DOVECOTS, &programs, "")) else { return };
     scene.submit(&[&format!("{LOGIN}@{DOMAIN}")], "late");
     let waits = ["stat=Deferred: 451 4.4.1 /run/lmtp/socket: "];
     assert!(scene.house.logged(&waits), "{}", scene.house.log());
@@ -296,7 +299,7 @@ fn cyrus_takes_it_and_its_sender_reads_it() {
     let programs = ["/usr/lib/cyrus/bin/lmtpd", "/usr/lib/cyrus/bin/imapd"];
     let login =
         format!("tls = \"starttls\"\nuser = \"{LOGIN}\"\npassword_file = \"/etc/mta/secret\"\n");
-    let Some(scene) = there(Scene::set(&packages, &programs, &login, "")) else { return };
+    let Some(scene) = there(Scene::set(&packages, &programs, &login)) else { return };
     let services = format!(
         "lmtp cmd=\"lmtpd\" listen=\"{SERVER}:{LMTP}\" prefork=0\n  \
          lmtpunix cmd=\"lmtpd\" listen=\"{}\" prefork=0\n",

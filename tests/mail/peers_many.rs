@@ -33,7 +33,8 @@ fn many_to(server: &NextHop) {
     let place = Place::take().unwrap();
     let at = SocketAddr::new(place.address(), PORT);
     let plan = Plan::new().map("Connect:127\tRELAY").everything_to(at);
-    let few = format!("[delivery]\nconnections_per_destination = {CONNECTIONS}\n");
+    let few =
+        format!("[delivery]\nretry = [\"1s\"]\nconnections_per_destination = {CONNECTIONS}\n");
     let house = plan.sections(&few).start().unwrap();
     there(certify(&house, &world, "good.test"));
     there(server.begin(&world));

@@ -169,6 +169,7 @@ fn it_logs_in_with_each_mechanism() {
         });
     }
     plan = plan.sections(&route("wrong.example", &place, 587, &login.replace("secret", "wrong")));
+    plan = plan.sections("[delivery]\nretry = [\"3s\"]\n");
     plan = plan.sections(&route("stranger.example", &place, STRANGER, &login));
     let house = plan.start().unwrap();
     there(certify(&house, &world, &place));
@@ -217,6 +218,7 @@ impl Relay {
             "[[client_certificate]]\ncertificate = \"/etc/mta/tls/relay.pem\"\n\
              key = \"/etc/mta/tls/relay.key\"\nfor_all = false\n",
         );
+        plan = plan.sections("[delivery]\nretry = [\"3s\"]\n");
         let mut ways_of_both = Vec::new();
         for (domain, place) in ["shown.example", "hidden.example"].into_iter().zip(&places) {
             plan = plan.sections(&route(domain, place, 25, ""));

@@ -57,7 +57,7 @@ fn words_reach(server: &NextHop, letters: Letters) {
     let plan = plan.map("TLS_Srv:next.test\tENCR:112\nTLS_Srv:mx.next.test\tVERIFY:256+CA");
     let plan = plan.map("TLS_Srv:clear.next.test\tOK");
     let house = plan.sections(&format!(
-        "[delivery]\nport = {PORT}\nname_servers = [\"{}\"]\nown_addresses = \"permitted\"\n",
+        "[delivery]\nretry = [\"1s\"]\nport = {PORT}\nname_servers = [\"{}\"]\nown_addresses = \"permitted\"\n",
         names.address()
     ));
     let house = house.start().unwrap();

@@ -61,7 +61,7 @@ fn first(directory: &Path, names: &Names) -> Plan {
         ));
     }
     plan.sections(&format!(
-        "[delivery]\nname_servers = [\"{}\"]\n[smarthost]\nhost = \"{NAME}\"\nport = 2465\ntls = \"implicit\"\n{}\
+        "[delivery]\nretry = [\"1s\"]\nname_servers = [\"{}\"]\n[smarthost]\nhost = \"{NAME}\"\nport = 2465\ntls = \"implicit\"\n{}\
          [[client_certificate]]\ncertificate = \"/etc/mta/tls/{MACHINE}.pem\"\nkey = \"/etc/mta/tls/{MACHINE}.key\"\n",
         names.address(),
         login("secret")

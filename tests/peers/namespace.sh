@@ -10,6 +10,9 @@ mount -t tmpfs -o mode=755 tmpfs /run
 install -d -m 710 -g sasl /run/saslauthd
 hostname mail.example.test
 ip link set lo up
+# As Debian sets it at boot. With the kernel's own ten a Postfix that is slow to begin waits for ever: the reader of its
+# log writes there too.
+echo 512 >/proc/sys/net/unix/max_dgram_qlen
 # What servers leave behind is nobody's child but ours: not even a zombie of it may stay.
 echo ready
 exec env --ignore-signal=CHLD cat >/dev/null

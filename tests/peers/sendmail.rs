@@ -19,6 +19,8 @@ define(`ALIAS_FILE', `')dnl
 define(`confTO_IDENT', `0')dnl
 define(`confDEF_USER_ID', `mail:mail')dnl
 define(`confDONT_PROBE_INTERFACES', `True')dnl
+define(`confREFUSE_LA', `1000')dnl
+define(`confQUEUE_LA', `1000')dnl
 define(`confAUTH_MECHANISMS', `PLAIN LOGIN')dnl
 TRUST_AUTH_MECH(`PLAIN LOGIN')dnl
 FEATURE(`no_default_msa')dnl
