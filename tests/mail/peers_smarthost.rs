@@ -105,9 +105,13 @@ fn arrived(server: &NextHop, world: &Namespace, house: &House, domain: &str) -> 
         let kept = server.kept(world).into_iter();
         kept.filter(|text| text.contains(&subject) && text.trim_end().ends_with(BODY)).collect()
     };
-    let there = wait_for(PATIENCE, || !all().is_empty());
-    assert!(there && all().len() == 1, "{domain}: {} {}", house.log(), server.log(world));
-    all().remove(0)
+    let mut found = Vec::new();
+    let there = wait_for(2 * PATIENCE, || {
+        found = all();
+        found.len() == 1
+    });
+    assert!(there, "{domain}: {found:?} {} {}", house.log(), server.log(world));
+    found.remove(0)
 }
 
 fn login_server(world: &Namespace, house: &House) -> Result<()> {
