@@ -14,6 +14,7 @@ mod parent;
 mod policy;
 mod serving;
 mod slots;
+mod staying;
 mod watch;
 
 use std::os::fd::OwnedFd;

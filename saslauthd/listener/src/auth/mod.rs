@@ -15,7 +15,7 @@ mod session;
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipc::config::Protocol;
 use ipc::control::Event;
@@ -24,53 +24,20 @@ use ipc::requests::Peer;
 use protocol::Answer;
 use sys::peer;
 use tokio::io::Interest;
-use tokio::time::sleep;
 
 use crate::clients::Door;
-use crate::core::Shared;
+use crate::core::{Core, Shared};
 use crate::serving::Served;
+use crate::staying;
 use crate::watch::watch;
 use connection::{Connection, Talk};
 use greeting::Introduction;
 use lookups::{Lookups, Standing};
 use session::Session;
 
-/// Clients accepted in a row before the others get their turn.
-const BATCH: usize = 64;
-/// Pause when no place or no descriptor is left.
-const PAUSE: Duration = Duration::from_millis(5);
-
 /// Accepts clients of one socket until the task is ended by the next configuration.
 pub(crate) async fn accept(door: Rc<Door>, served: Rc<Served>) {
-    loop {
-        if !door.shared.core.borrow().has_room_to_stay() {
-            let connections = door.shared.core.borrow().connections();
-            door.events.full(connections);
-            door.shared.press();
-            sleep(PAUSE).await;
-            continue;
-        }
-        let Ok(mut guard) = served.listening.readable().await else { return };
-        for _ in 0..BATCH {
-            if !door.shared.core.borrow().has_room_to_stay() {
-                break;
-            }
-            match peer::accept(&served.listening) {
-                Ok(Some(client)) => admit(&door, &served, client),
-                Ok(None) => {
-                    guard.clear_ready();
-                    break;
-                }
-                // EMFILE and its kin: the client stays in the backlog, and spinning on it would help nobody.
-                Err(_) => {
-                    door.shared.press();
-                    sleep(PAUSE).await;
-                    break;
-                }
-            }
-        }
-        tokio::task::yield_now().await;
-    }
+    staying::accept(door, served, Core::has_room_to_stay, admit).await;
 }
 
 fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd) {

@@ -11,7 +11,6 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Duration;
 
 use ::access::{Access, Generation, Map, Settings};
 use ipc::Malformed;
@@ -25,19 +24,17 @@ use sys::peer;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use self::answer::Said;
 use crate::auth::Place;
 use crate::clients::Door;
+use crate::core::Core;
 use crate::parent::End;
 use crate::serving::Served;
+use crate::staying;
 use crate::watch::watch;
 
-/// Clients accepted in a row before the others get their turn.
-const BATCH: usize = 64;
-/// Pause when no place or no descriptor is left.
-const PAUSE: Duration = Duration::from_millis(5);
 /// Bytes read at a time.
 const CHUNK: usize = 8 * 1024;
 /// Answers that wait to be taken, and no more is read from their client.
@@ -94,35 +91,7 @@ impl Policy {
 
 /// Accepts clients of one socket until the task is ended by the next configuration.
 pub(crate) async fn accept(door: Rc<Door>, served: Rc<Served>) {
-    loop {
-        if !door.shared.core.borrow().has_place() {
-            let connections = door.shared.core.borrow().connections();
-            door.events.full(connections);
-            door.shared.press();
-            sleep(PAUSE).await;
-            continue;
-        }
-        let Ok(mut guard) = served.listening.readable().await else { return };
-        for _ in 0..BATCH {
-            match peer::accept(&served.listening) {
-                Ok(Some(client)) => admit(&door, &served, client),
-                Ok(None) => {
-                    guard.clear_ready();
-                    break;
-                }
-                // EMFILE and its kin: the client stays in the backlog, and spinning on it would help nobody.
-                Err(_) => {
-                    door.shared.press();
-                    sleep(PAUSE).await;
-                    break;
-                }
-            }
-            if !door.shared.core.borrow().has_place() {
-                break;
-            }
-        }
-        tokio::task::yield_now().await;
-    }
+    staying::accept(door, served, Core::has_place, admit).await;
 }
 
 fn admit(door: &Rc<Door>, served: &Rc<Served>, client: OwnedFd) {
