@@ -77,14 +77,19 @@ pub fn spawn(
     // SAFETY: between fork and exec `prepare` only makes system calls; it allocates nothing, and
     // there was one thread, so no lock is held by another.
     unsafe { command.pre_exec(move || prepare(handed, parent)) };
-    let child = command.spawn().map_err(|source| Error::Path {
+    let mut child = command.spawn().map_err(|source| Error::Path {
         doing: "start",
         path: program.to_owned(),
         source,
     })?;
     let pid = i32::try_from(child.id()).unwrap_or_default();
     // It is not reaped yet, so the number still means this child.
-    Ok(Child { pid, pidfd: pidfd(pid).map_err(Error::system("open a pidfd"))? })
+    let opened = pidfd(pid);
+    if opened.is_err() {
+        // Nobody would ever wait for it.
+        let _ = child.kill().and_then(|()| child.wait());
+    }
+    Ok(Child { pid, pidfd: opened.map_err(Error::system("open a pidfd"))? })
 }
 
 fn reserve(channel: BorrowedFd<'_>) -> Result<OwnedFd> {
