@@ -6,6 +6,7 @@
 
 mod messages;
 mod points;
+mod restarts;
 mod rig;
 mod tally;
 mod tracer;
@@ -19,7 +20,7 @@ use tracer::{Blow, Point};
 
 /// Houses in which calls fail.
 const HOUSES: usize = 3;
-/// Houses in which processes are killed: most of their time they wait.
+/// Houses in which processes are killed, or the parent fails: most of their time they wait.
 const GRAVES: usize = 6;
 /// Kills of each child.
 const KILLS: usize = 210;
@@ -56,6 +57,20 @@ fn r2_a_parent_that_is_killed_at_any_call_takes_no_mail_with_it() {
     kills(Role::Parent, KILLS_OF_THE_PARENT);
 }
 
+#[test]
+fn a_child_that_ends_by_itself_is_not_said_to_be_killed() {
+    if !harness::mta::ready() {
+        return;
+    }
+    for role in [Role::Receiver, Role::Sender] {
+        let mut rig = Rig::start(role);
+        let told = rig.deafen();
+        assert!(!told.contains("signal"), "{told}");
+        let tally = rig.close();
+        assert!(tally.wrong.is_empty(), "{:?}", tally.wrong);
+    }
+}
+
 /// At least so many calls are to be struck.
 fn failures(role: Role, least: usize) {
     if !harness::mta::ready() {
@@ -63,7 +78,8 @@ fn failures(role: Role, least: usize) {
     }
     let mut rig = Rig::start(role);
     let counts = rig.count();
-    let tally = work(rig, points::failures(&counts), HOUSES);
+    let houses = if role == Role::Parent { GRAVES } else { HOUSES };
+    let tally = work(rig, points::failures(role, &counts), houses);
     report("failures", role, &counts, &tally);
     // A fault that passes needs no new process to be got over.
     assert!(tally.renewed.is_empty(), "only a new sender went on: {:?}", tally.renewed);

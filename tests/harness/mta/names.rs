@@ -27,7 +27,12 @@ impl Names {
     /// `x.test MX 10 mx.x.test`, `mx.x.test A 192.0.2.1`, `alias.test CNAME x.test`. `FAIL` is SERVFAIL for all of a
     /// name, `SILENT` no answer; a name that stands in no line does not exist.
     pub fn listen(address: IpAddr, zone: &[&str]) -> io::Result<Self> {
-        let socket = UdpSocket::bind((address, 0))?;
+        Self::listen_at((address, 0).into(), zone)
+    }
+
+    /// The same on this port: of a name server that was stopped, say.
+    pub fn listen_at(address: SocketAddr, zone: &[&str]) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
         socket.set_read_timeout(Some(LOOK))?;
         let ends = Arc::new(AtomicBool::new(false));
         let zone = Arc::new(Mutex::new(read(zone)));

@@ -4,7 +4,7 @@
 //! Runs in the test process. A client that hears nothing in time gives up; what it heard is all it knows.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,10 @@ pub(super) enum Answer {
 }
 
 /// The settings of clients, made once.
+#[derive(Clone)]
 pub(super) struct Clients {
+    relay: SocketAddr,
+    submissions: SocketAddr,
     person: Arc<ClientConfig>,
     machine: Arc<ClientConfig>,
 }
@@ -50,13 +53,18 @@ impl Clients {
             config.resumption = Resumption::disabled();
             Ok(Arc::new(config))
         };
-        Ok(Self { person: config(None)?, machine: config(Some(house.certificate(MACHINE)?))? })
+        Ok(Self {
+            relay: house.relay(),
+            submissions: house.submissions(),
+            person: config(None)?,
+            machine: config(Some(house.certificate(MACHINE)?))?,
+        })
     }
 
     /// A person's session: two messages of these numbers.
-    pub(super) fn person(&self, house: &House, numbers: [u32; 2]) -> [Answer; 2] {
+    pub(super) fn person(&self, numbers: [u32; 2]) -> [Answer; 2] {
         let from = format!("{LOGIN}@{DOMAIN}");
-        let mut client = match self.log_in(house, PASSWORD) {
+        let mut client = match self.log_in(PASSWORD) {
             Ok(client) => client,
             Err(answer) => return [answer.clone(), answer],
         };
@@ -71,9 +79,9 @@ impl Clients {
     }
 
     /// A machine's message.
-    pub(super) fn machine(&self, house: &House, number: u32) -> Answer {
+    pub(super) fn machine(&self, number: u32) -> Answer {
         let session = || {
-            let mut client = Client::connect(house.relay(), None)?;
+            let mut client = Client::connect(self.relay, None)?;
             client.patience(ANSWER)?;
             let said =
                 [client.reply()?, client.say("EHLO client.example")?, client.say("STARTTLS")?];
@@ -88,16 +96,50 @@ impl Clients {
     }
 
     /// Somebody with another's password; what AUTH was answered.
-    pub(super) fn impostor(&self, house: &House) -> Answer {
-        match self.log_in(house, "guessed") {
+    pub(super) fn impostor(&self) -> Answer {
+        match self.log_in("guessed") {
             Ok(_) => Answer::Accepted("a wrong password".to_owned()),
             Err(answer) => answer,
         }
     }
 
-    fn log_in(&self, house: &House, password: &str) -> Result<Client, Answer> {
+    /// A message from a machine that is trusted by its address, in the clear.
+    pub(super) fn trusted(&self, number: u32) -> Answer {
         let session = || {
-            let mut client = Client::connect(house.submissions(), None)?;
+            let mut client = Client::connect(self.relay, Some(TRUSTED))?;
+            client.patience(ANSWER)?;
+            let said = [client.reply()?, client.say("EHLO client.example")?];
+            if let Some(said) = said.iter().find(|reply| reply.code() / 100 != 2) {
+                return Ok((false, vec![said.clone()]));
+            }
+            let replies = transact(&mut client, "joe@example.org", &[TO], text(number).trim_end())?;
+            Ok((replies.len() == 4, replies))
+        };
+        answer(session())
+    }
+
+    /// Somebody who may not relay; what RCPT was answered.
+    pub(super) fn stranger(&self) -> Answer {
+        let session = || {
+            let mut client = Client::connect(self.relay, None)?;
+            client.patience(ANSWER)?;
+            let mut said = client.reply()?;
+            for line in
+                ["EHLO client.example", "MAIL FROM:<joe@example.org>", &format!("RCPT TO:<{TO}>")]
+            {
+                if said.code() / 100 != 2 {
+                    return Ok((false, vec![said]));
+                }
+                said = client.say(line)?;
+            }
+            Ok((true, vec![said]))
+        };
+        answer(session())
+    }
+
+    fn log_in(&self, password: &str) -> Result<Client, Answer> {
+        let session = || {
+            let mut client = Client::connect(self.submissions, None)?;
             client.patience(ANSWER)?;
             client.handshake(Arc::clone(&self.person), HOST)?;
             let mut said = client.reply()?;
@@ -115,40 +157,6 @@ impl Clients {
             Err(error) => Err(answer(Err(error))),
         }
     }
-}
-
-/// A message from a machine that is trusted by its address, in the clear.
-pub(super) fn trusted(house: &House, number: u32) -> Answer {
-    let session = || {
-        let mut client = Client::connect(house.relay(), Some(TRUSTED))?;
-        client.patience(ANSWER)?;
-        let said = [client.reply()?, client.say("EHLO client.example")?];
-        if let Some(said) = said.iter().find(|reply| reply.code() / 100 != 2) {
-            return Ok((false, vec![said.clone()]));
-        }
-        let replies = transact(&mut client, "joe@example.org", &[TO], text(number).trim_end())?;
-        Ok((replies.len() == 4, replies))
-    };
-    answer(session())
-}
-
-/// Somebody who may not relay; what RCPT was answered.
-pub(super) fn stranger(house: &House) -> Answer {
-    let session = || {
-        let mut client = Client::connect(house.relay(), None)?;
-        client.patience(ANSWER)?;
-        let mut said = client.reply()?;
-        for line in
-            ["EHLO client.example", "MAIL FROM:<joe@example.org>", &format!("RCPT TO:<{TO}>")]
-        {
-            if said.code() / 100 != 2 {
-                return Ok((false, vec![said]));
-            }
-            said = client.say(line)?;
-        }
-        Ok((true, vec![said]))
-    };
-    answer(session())
 }
 
 /// A message in two chunks, and a third one that is empty.

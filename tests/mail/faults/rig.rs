@@ -84,7 +84,7 @@ impl Rig {
             .client(MACHINE)
             .map(&format!("{{pin:{MACHINE}}}\tRELAY\nConnect:{TRUSTED}\tRELAY"))
             .everything_to((place.address(), sink.port()).into())
-            .sections("[delivery]\nretry = [\"100ms\"]\n");
+            .sections("[delivery]\nretry = [\"100ms\"]\n[daemon]\ndeadline = \"2s\"\n");
         let house = plan.start_at(place).unwrap();
         let clients = Clients::of(&house).unwrap();
         let mut rig = Self {
@@ -144,6 +144,25 @@ impl Rig {
         }
     }
 
+    /// What the log says of the end of a child that can't hear its parent any more, and ends by itself.
+    pub(super) fn deafen(&mut self) -> String {
+        let call = Some(nix::libc::SYS_recvmsg);
+        let blow = Blow::Error(nix::errno::Errno::ECONNRESET);
+        self.tracer.arm(Point { call, ordinal: 1, blow });
+        // The parent has something to say.
+        let _ = kill(Pid::from_raw(self.house.processes("mta")[0]), Signal::SIGHUP);
+        let program = format!("{}: ", self.role.program());
+        let is_told = |line: &&str| line.contains(&program) && line.contains("starting it again");
+        let mut told = None;
+        wait_for(PATIENCE, || {
+            told = self.house.log().lines().find(is_told).map(str::to_owned);
+            told.is_some()
+        });
+        self.tracer.disarm();
+        self.recover("deaf");
+        told.unwrap_or_else(|| panic!("nothing is told: {}", self.house.log()))
+    }
+
     /// A child that ends early again and again is started later and later.
     fn rest(&self) {
         std::thread::sleep(SERVED.saturating_sub(self.since.elapsed()));
@@ -195,24 +214,24 @@ impl Rig {
 
     fn workload(&mut self, name: &str) {
         let first = self.next();
-        let answers = self.clients.person(&self.house, [first, first + 1]);
-        let machine = self.clients.machine(&self.house, first + 2);
+        let answers = self.clients.person([first, first + 1]);
+        let machine = self.clients.machine(first + 2);
         for (number, answer) in (first..).zip(answers.into_iter().chain([machine])) {
             self.tally.note(Sent { number, answer, point: name.to_owned() });
         }
-        match messages::stranger(&self.house) {
+        match self.clients.stranger() {
             Answer::Accepted(what) => self.tally.wrong.push(format!("{name}: relays: {what}")),
             Answer::Refused(..) | Answer::Nothing(_) => {}
         }
         if first.is_multiple_of(5)
-            && let Answer::Accepted(what) = self.clients.impostor(&self.house)
+            && let Answer::Accepted(what) = self.clients.impostor()
         {
             self.tally.wrong.push(format!("{name}: lets in by {what}"));
         }
     }
 
     fn send_trusted(&mut self, name: &str) -> Answer {
-        let answer = messages::trusted(&self.house, self.next());
+        let answer = self.clients.trusted(self.next());
         let point = format!("after {name}");
         self.tally.note(Sent { number: self.next(), answer: answer.clone(), point });
         answer
@@ -311,7 +330,11 @@ impl Rig {
 
     /// Ends the mta, starts it again, and compares what was promised with what came.
     pub(super) fn close(mut self) -> Tally {
-        assert!(self.house.end_mta(Signal::SIGTERM), "it does not end: {}", self.house.log());
+        let parent = self.house.processes("mta").first().copied().unwrap_or_default();
+        end_politely(parent);
+        let gone = wait_for(2 * PATIENCE, || self.house.processes("mta").is_empty());
+        assert!(gone, "{:?} don't end: {}", self.processes(), self.house.log());
+        self.house.end_mta(Signal::SIGTERM);
         self.house.start_mta().unwrap();
         wait_for(PATIENCE, || self.left().is_empty());
         let mut tally = std::mem::take(&mut self.tally);
@@ -327,12 +350,24 @@ impl Rig {
         tally
     }
 
+    /// Processes of the mta, and what they do.
+    fn processes(&self) -> Vec<String> {
+        let pids = self.house.processes("mta");
+        pids.iter()
+            .map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
+            .collect()
+    }
+
     /// Whatever is in the spool.
     fn left(&self) -> Vec<PathBuf> {
         let names = ["incoming", "queue", "corrupt"].map(|name| self.house.spool().join(name));
         let files = names.iter().filter_map(|path| fs::read_dir(path).ok()).flatten();
         files.flatten().map(|entry| entry.path()).collect()
     }
+}
+
+fn end_politely(pid: i32) {
+    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
 }
 
 fn end(pid: i32) {
