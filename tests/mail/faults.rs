@@ -2,7 +2,8 @@
 //! message is lost, halved, falsely promised, or sent twice without an excuse; nobody relays who may not, and no outage
 //! is told as a wrong password.
 //!
-//! Runs in the test process, as root. Three messages pass at each point: see messages.rs.
+//! Runs in the test process, as root. Three messages pass at each point: see messages.rs. With `FAULTS=fsync` only points
+//! with this word in their name are tried.
 
 mod messages;
 mod points;

@@ -133,7 +133,11 @@ impl Rig {
         let hit = self.tracer.disarm();
         self.tally.points += 1;
         if let Some(hit) = hit {
-            self.tally.hits.push((format!("{name} {}", hit.of), hit.at));
+            self.tally.hits.push(format!("{name} {}", hit.of));
+            if point.blow == Blow::Kill {
+                self.tally.kills.push(hit.at);
+                assert!(wait_for(PATIENCE, || !alive(self.pid)), "{} outlives its end", self.pid);
+            }
             self.judge(&hit, point, first, name);
         }
         self.recover(name);
@@ -182,6 +186,7 @@ impl Rig {
         let mut tries = 0;
         let is_taken = || {
             tries += 1;
+            self.await_process();
             matches!(self.send_trusted(name), Answer::Accepted(_)) || {
                 std::thread::sleep(SETTLED);
                 false
@@ -278,7 +283,7 @@ impl Rig {
     /// A new sender.
     fn renew(&mut self) {
         let before = self.house.processes("mta-sender");
-        self.tally.hits.push(("renewed".to_owned(), Instant::now()));
+        self.tally.kills.push(Instant::now());
         before.iter().for_each(|pid| end(*pid));
         // Without a parent there is no new one.
         self.await_process();
