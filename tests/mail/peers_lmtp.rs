@@ -208,7 +208,9 @@ fn check(text: &str, subject: &str) {
 
 fn of<'a>(mail: &'a [String], subject: &str) -> &'a str {
     let line = format!("Subject: {subject}\n");
-    let found = mail.iter().find(|text| text.contains(&line));
+    // A report has the header of what it is about in its text.
+    let is = |text: &&String| text.split("\n\n").next().is_some_and(|head| head.contains(&line));
+    let found = mail.iter().find(is);
     found.unwrap_or_else(|| panic!("no {subject}: {mail:?}"))
 }
 
