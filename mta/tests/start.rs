@@ -95,7 +95,6 @@ fn start(directory: &Path) -> Child {
     let program = env!("CARGO_BIN_EXE_mta");
     let mut command = Command::new(if is_root() { "setpriv" } else { program });
     if is_root() {
-        give(directory);
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", program]);
     }
     command.arg("--foreground").arg("--config").arg(directory.join("mta.toml"));
@@ -127,6 +126,9 @@ fn j8_a_long_queue_does_not_hold_up_the_start() {
     fs::set_permissions(directory.path().join("spool"), Permissions::from_mode(0o700)).unwrap();
     fill(&queue, messages);
     configure(directory.path());
+    if is_root() {
+        give(directory.path());
+    }
     let begun = Instant::now();
     let mut mta = start(directory.path());
     let mut log = BufReader::new(mta.stderr.take().unwrap()).lines().map_while(Result::ok);
