@@ -207,10 +207,11 @@ fn check(text: &str, subject: &str) {
 }
 
 fn of<'a>(mail: &'a [String], subject: &str) -> &'a str {
-    let line = format!("Subject: {subject}\n");
+    let line = format!("Subject: {subject}");
     // A report has the header of what it is about in its text.
-    let is = |text: &&String| text.split("\n\n").next().is_some_and(|head| head.contains(&line));
-    let found = mail.iter().find(is);
+    let head =
+        |text: &&String| text.lines().take_while(|line| !line.is_empty()).any(|it| it == line);
+    let found = mail.iter().find(head);
     found.unwrap_or_else(|| panic!("no {subject}: {mail:?}"))
 }
 
