@@ -52,7 +52,12 @@ fn many_to(server: &NextHop) {
     let mut kept = Vec::new();
     let complete = wait_for(3 * PATIENCE, || {
         kept = server.kept(&world);
-        kept.len() == MESSAGES && kept.iter().all(|text| text.trim_end().ends_with("\nend"))
+        let number =
+            |text: &String| text.split_once("Subject: number ")?.1.split_once('.')?.0.parse().ok();
+        let mut numbers: Vec<usize> = kept.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        let whole = kept.iter().all(|text| text.trim_end().ends_with("\nend"));
+        whole && numbers.into_iter().eq(1..=MESSAGES)
     });
     assert!(complete, "{} {} {}", kept.len(), house.log(), server.log(&world));
     for number in 1..=MESSAGES {
