@@ -42,6 +42,19 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("pam_saslauthd", &["saslauthd-protocol"]),
     ("tests", &["saslauthd-protocol", "mta-smtp"]),
+    ("mta-fuzz", &["mta", "mta-smtp"]),
+    (
+        "saslauthd-fuzz",
+        &[
+            "saslauthd-access",
+            "saslauthd-accounts",
+            "saslauthd-credentials",
+            "saslauthd-ipc",
+            "saslauthd-mechanisms",
+            "saslauthd-protocol",
+            "saslauthd",
+        ],
+    ),
 ];
 
 /// What must never be linked where strangers are heard, or where root has no need of it.
