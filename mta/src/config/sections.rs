@@ -20,7 +20,7 @@ settings! {
         /// The name of this host in greetings, `Received:` lines and reports. By default the kernel's name of it; write the whole
         /// name here if that one has no domain.
         hostname: Option<At<Name>> = None,
-        /// Domains whose mail is delivered here. Say where with a `[[route]]` whose `to` is "local".
+        /// Domains whose mail is delivered here, besides `localhost`. Say where with a `[[route]]` whose `to` is "local".
         local_domains: At<Vec<Name>> = Vec::new().into(),
         /// Where mail is kept until it is delivered. A local file system; everything is made when it is missing.
         spool: At<AbsolutePath> = path("/var/spool/mta").into(),

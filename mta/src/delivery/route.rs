@@ -76,8 +76,9 @@ pub fn hop(config: &Config, recipient: &Recipient) -> Hop {
     }
 }
 
+/// `localhost` always is ours, as for the access map and in sendmail's class w: it has no other servers.
 fn is_local(config: &Config, domain: &str) -> bool {
-    config.local_domains.iter().any(|local| local == domain)
+    domain == "localhost" || config.local_domains.iter().any(|local| local == domain)
 }
 
 fn fits(pattern: &Pattern, domain: &str, local: bool) -> bool {
@@ -88,5 +89,29 @@ fn fits(pattern: &Pattern, domain: &str, local: bool) -> bool {
             .strip_suffix(parent.as_str())
             .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
         Pattern::Local => local,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smtp::address::Address;
+
+    use super::*;
+
+    #[test]
+    fn localhost_is_ours_and_nothing_below_it() {
+        let config = Config::parse(
+            "hostname = \"mta.test\"\nlocal_domains = [\"here.test\"]\n\
+             [[route]]\nto = \"local\"\nvia = \"maildir\"\ndirectory = \"/mail\"\n",
+        )
+        .unwrap();
+        let of = |address| hop(&config, &Recipient::Address(Address::parse(address).unwrap()));
+        for ours in ["x@localhost", "x@LOCALHOST", "x@here.test"] {
+            assert_eq!(of(ours), Hop::Maildir("/mail".into()), "{ours}");
+        }
+        assert_eq!(of("x@a.localhost"), Hop::Mx("a.localhost".into()));
+        let nowhere = Config { routes: Vec::new(), ..config };
+        let address = Recipient::Address(Address::parse("x@localhost").unwrap());
+        assert_eq!(hop(&nowhere, &address), Hop::Unserved("localhost".into()));
     }
 }

@@ -46,7 +46,9 @@ impl Report<'_> {
         match &fate.reply.source {
             Source::Server(server) => {
                 let name = server.split(' ').next().unwrap_or_default();
-                text += &fold("Remote-MTA", &format!("dns; {name}"));
+                // A socket of this host has no name in the DNS (RFC 3464 section 2.3.5).
+                let kind = if name.starts_with('/') { "X-Socket" } else { "dns" };
+                text += &fold("Remote-MTA", &format!("{kind}; {name}"));
                 text += &fold("Diagnostic-Code", &format!("smtp; {}", fate.reply));
             }
             Source::Local => {
