@@ -11,7 +11,7 @@ use harness::mta::{DOMAIN, House, LOGIN, PASSWORD, Place, Plan, ready, transact}
 use crate::peers::dialogue::Dialogue;
 use crate::peers::namespace::Namespace;
 use crate::peers::tls::SERVER;
-use crate::peers::{Result, bridges, cyrus};
+use crate::peers::{Result, bridges, cyrus, perdition};
 use crate::peers_in::there;
 use crate::tunnel::Tunnel;
 
@@ -226,7 +226,7 @@ fn dovecot_takes_it_and_its_sender_reads_it_also_through_perdition() {
     let programs = ["/usr/sbin/dovecot", "/usr/lib/dovecot/lmtp", "/usr/sbin/perdition"];
     let Some(scene) = there(Scene::set(&packages, &programs, "")) else { return };
     there(begin_dovecot(&scene));
-    there(begin_perdition(&scene.world));
+    there(perdition::begin(&scene.world));
     let (here, nobody) = (format!("{LOGIN}@{DOMAIN}"), format!("nobody-here@{DOMAIN}"));
     scene.submit(&[&here, &nobody], "by the socket");
     scene.submit(&[&format!("{LOGIN}@{OTHER}")], "over TCP");
@@ -271,26 +271,6 @@ fn begin_dovecot(scene: &Scene) -> Result<()> {
     world.spawn("dovecot", "dovecot", &["-F", "-c", "/etc/dovecot.conf"])?;
     world.await_port_of(SERVER, LMTP, "dovecot")?;
     world.await_port(BEHIND, "dovecot")
-}
-
-fn begin_perdition(world: &Namespace) -> Result<()> {
-    bridges::write_service(world, "perdition", "timeout=10")?;
-    let arguments = [
-        "--protocol=IMAP4",
-        "--authenticate_in",
-        "--no_daemon",
-        "--no_lookup",
-        "--config_file=",
-        "--map_library=",
-        "--ssl_mode=none",
-        "--bind_address=127.0.0.1",
-        "--listen_port=143",
-        "--outgoing_server=127.0.0.1",
-        "--outgoing_port=1143",
-        "--log_facility=-",
-    ];
-    world.spawn("perdition", "perdition", &arguments)?;
-    world.await_port(IMAP, "perdition")
 }
 
 #[test]

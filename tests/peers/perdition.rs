@@ -35,6 +35,27 @@ socketserver.ThreadingTCPServer(("127.0.0.1", 1143), Server).serve_forever()
 const MEANINGS: [(&str, Verdict); 2] =
     [("a OK", Verdict::Accepted), ("a NO Authentication failure", Verdict::Refused)];
 
+/// Starts it before the IMAP server on [`BEHIND`]; it asks PAM.
+pub(crate) fn begin(world: &Namespace) -> Result<()> {
+    bridges::write_service(world, "perdition", "timeout=10")?;
+    let arguments = [
+        "--protocol=IMAP4",
+        "--authenticate_in",
+        "--no_daemon",
+        "--no_lookup",
+        "--config_file=",
+        "--map_library=",
+        "--ssl_mode=none",
+        "--bind_address=127.0.0.1",
+        "--listen_port=143",
+        "--outgoing_server=127.0.0.1",
+        "--outgoing_port=1143",
+        "--log_facility=-",
+    ];
+    world.spawn("perdition", "perdition", &arguments)?;
+    world.await_port(IMAP, "perdition")
+}
+
 impl Peer for Perdition {
     fn name(&self) -> &'static str {
         "perdition"
@@ -63,25 +84,9 @@ impl Peer for Perdition {
 
     fn start(&self, world: &Namespace) -> Result<()> {
         bridges::install(world)?;
-        bridges::write_service(world, "perdition", "timeout=10")?;
         world.spawn("behind", "python3", &["-c", SERVER])?;
         world.await_port(BEHIND, "behind")?;
-        let arguments = [
-            "--protocol=IMAP4",
-            "--authenticate_in",
-            "--no_daemon",
-            "--no_lookup",
-            "--config_file=",
-            "--map_library=",
-            "--ssl_mode=none",
-            "--bind_address=127.0.0.1",
-            "--listen_port=143",
-            "--outgoing_server=127.0.0.1",
-            "--outgoing_port=1143",
-            "--log_facility=-",
-        ];
-        world.spawn("perdition", "perdition", &arguments)?;
-        world.await_port(IMAP, "perdition")
+        begin(world)
     }
 
     fn ask(&self, world: &Namespace, question: Question<'_>) -> Result<Heard> {
