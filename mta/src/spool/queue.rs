@@ -220,7 +220,11 @@ impl Queue {
             Err(error) => return Err(error.into()),
         };
         record::Text::open(Arc::new(file), id)?.validate()?;
-        link(incoming, name, queue).map(|()| Entered::Now)
+        match link(incoming, name, queue) {
+            // Somebody else took it meanwhile.
+            Err(Trouble::Gone) => queue.file(name)?.map(|_| Entered::Before).ok_or(Trouble::Gone),
+            outcome => outcome.map(|()| Entered::Now),
+        }
     }
 
     /// Takes names out of `incoming/`, once they are sure to be found in `queue/`.
@@ -303,6 +307,18 @@ impl Queue {
         queue.clear(id.as_str())?;
         queue.sync()?;
         Ok(queue.clear(&state_name(id))?)
+    }
+
+    /// Clears away the state of a message that is not there any more. One that is there keeps it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn clear_state(&self, id: Id) -> Result<(), Trouble> {
+        let queue = &self.0.queue;
+        match queue.file(id.as_str())? {
+            Some(_) => Ok(()),
+            None => Ok(queue.clear(&state_name(id))?),
+        }
     }
 
     /// Keeps a message of our own durably in `queue/`. The envelope's id is replaced by the one that is returned.
@@ -419,12 +435,11 @@ fn write(directory: &Directory, name: &str, bytes: &[u8]) -> io::Result<()> {
 /// Gives a file its name in another directory too, if it hasn't got it yet.
 fn link(from: &Directory, name: &str, to: &Directory) -> Result<(), Trouble> {
     match from.link(name, to) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            match from.file(name)? == to.file(name)? {
-                true => Ok(()),
-                false => Err(Trouble::Damaged(format!("{} has another one", to.path().display()))),
-            }
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match from.file(name)? {
+            None => Err(Trouble::Gone),
+            file if file == to.file(name)? => Ok(()),
+            _ => Err(Trouble::Damaged(format!("{} has another one", to.path().display()))),
+        },
         other => Ok(other?),
     }
 }

@@ -365,7 +365,7 @@ impl House {
                 self.store.forget(id);
                 self.agenda().forget(id);
                 // Its state may be left, where its own end was interrupted; the next start would clear it away.
-                let _ = self.store.queue.remove(id);
+                let _ = self.store.queue.clear_state(id);
             }
             Trouble::Damaged(why) => {
                 self.store.forget(id);

@@ -62,6 +62,30 @@ fn tried() -> State {
 }
 
 #[tokio::test]
+async fn two_who_take_a_message_at_once_both_have_it() {
+    let (spool, queue) = spool();
+    let id = accepted(spool.path(), b"text").await;
+    queue.take(id).unwrap();
+    let [taken, arrived] =
+        ["queue", "incoming"].map(|name| spool.path().join(name).join(id.as_str()));
+    for _ in 0..500 {
+        // What a crash leaves of one that was half taken.
+        fs::hard_link(&taken, &arrived).unwrap();
+        let start = std::sync::Barrier::new(2);
+        let take = || {
+            start.wait();
+            queue.take(id)
+        };
+        let outcomes = std::thread::scope(|scope| {
+            [scope.spawn(take), scope.spawn(take)].map(|taker| taker.join().unwrap())
+        });
+        assert_eq!(outcomes, [Ok(()), Ok(())]);
+        queue.clear_state(id).unwrap();
+        assert!(taken.exists() && !arrived.exists());
+    }
+}
+
+#[tokio::test]
 async fn a_message_goes_from_the_receiver_to_its_end() {
     let (spool, queue) = spool();
     let long = vec![b'x'; 200_000];
